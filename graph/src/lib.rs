@@ -1,0 +1,35 @@
+//! What is handed over between the processes: the [`JobGraph`], the identifiers of everything in it, the
+//! [`Configuration`] and the accumulators. Pure data: no I/O, no async, no knowledge of operators.
+//!
+//! The reading order is the order of the modules.
+
+/// Identifiers: newtypes, so that a vertex cannot be taken for a job.
+pub mod id;
+
+/// Configuration keys (Flink's where they mean the same), their types, defaults and parsing.
+pub mod configuration;
+
+/// JobGraph, JobVertex, IntermediateDataSet, JobEdge and input splits.
+pub mod job_graph;
+
+/// The fingerprint that a worker compares before it runs a graph.
+pub mod fingerprint;
+
+/// A JobGraph as text, JSON (the shape of Flink's REST API) and Graphviz.
+pub mod plan;
+
+/// Accumulators: the side results that subtasks report and the JobManager merges.
+pub mod accumulator;
+
+/// States of jobs and executions and the transitions that are allowed.
+pub mod state;
+
+pub use accumulator::{AccumulatorError, AccumulatorValue, Accumulators};
+pub use configuration::{ConfigOption, Configuration, ConfigurationError, options};
+pub use fingerprint::{Fingerprint, FingerprintMismatch};
+pub use id::{ExecutionAttemptId, IntermediateDataSetId, JobId, JobVertexId, PartitionId, SlotId, TaskManagerId};
+pub use job_graph::{
+    Artifact, DistributionPattern, GraphError, InputSplit, IntermediateDataSet, JobEdge, JobGraph, JobVertex,
+    OperatorInfo, ResultPartitionType, RuntimeMode, ShipStrategy,
+};
+pub use state::{ExecutionState, JobStatus};
