@@ -1,0 +1,91 @@
+//! Sinks: where records go.
+
+use flink_taskmanager::operator::BoxError;
+
+/// A sink of records.
+///
+/// The value is a description, as with [`Source`](crate::source::Source).
+///
+/// # Publishing
+/// Each writer prepares its part ([`SinkWriter::finish`]). A sink that publishes has one committer task behind its
+/// writers, which collects what they prepared and calls [`commit`](Self::commit) when all of them have finished. A
+/// committer that ends without that calls [`abort`](Self::abort).
+pub trait Sink<T>: Clone + Send + Sync + 'static {
+    /// Writes the records of one subtask.
+    type Writer: SinkWriter<T>;
+
+    /// Runs once for each submission on the client, before anything is submitted: the place to refuse a target that exists.
+    ///
+    /// # Errors
+    /// The sink cannot be used; the message reaches the user.
+    fn prepare(&self, context: &SinkContext) -> Result<(), BoxError> {
+        let _ = context;
+        Ok(())
+    }
+
+    /// Makes the writer of one subtask.
+    ///
+    /// # Errors
+    /// The writer cannot be made; the task fails.
+    fn create_writer(&self, context: &SinkContext) -> Result<Self::Writer, BoxError>;
+
+    /// Whether there is something to publish: adds the committer task.
+    const COMMITS: bool = false;
+
+    /// Publishes what the writers of all subtasks prepared; `committables` are what [`SinkWriter::finish`] gave back, one
+    /// for each subtask, in no order. It may run again after a failure in the middle and must then give the same result.
+    ///
+    /// # Errors
+    /// Publishing failed; the task fails.
+    fn commit(&self, context: &SinkContext, committables: Vec<Vec<u8>>) -> Result<(), BoxError> {
+        let _ = (context, committables);
+        Ok(())
+    }
+
+    /// Removes what the writers of this attempt have left, as far as that is possible.
+    fn abort(&self, context: &SinkContext) {
+        let _ = context;
+    }
+}
+
+/// Who writes.
+#[derive(Debug, Clone)]
+pub struct SinkContext {
+    /// The job.
+    pub job: flink_graph::JobId,
+    /// Index of the subtask; 0 on the client.
+    pub subtask: u32,
+    /// Number of subtasks.
+    pub parallelism: u32,
+    /// Number of the attempt; two attempts of one subtask must not write to one place.
+    pub attempt: u32,
+    /// Configuration of the job.
+    pub configuration: flink_graph::Configuration,
+}
+
+/// Writes the records of one subtask.
+pub trait SinkWriter<T>: Send + 'static {
+    /// Writes one record, possibly into a buffer.
+    ///
+    /// # Errors
+    /// Writing failed; the task fails.
+    fn write(&mut self, record: T) -> Result<(), BoxError>;
+
+    /// Hands buffered records on; called when the task has nothing else to do.
+    ///
+    /// # Errors
+    /// Writing failed; the task fails.
+    fn flush(&mut self) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// The input has ended: makes everything durable, without publishing it. What it gives back reaches
+    /// [`Sink::commit`].
+    ///
+    /// # Errors
+    /// Writing failed; the task fails.
+    fn finish(&mut self) -> Result<Vec<u8>, BoxError> {
+        self.flush()?;
+        Ok(Vec::new())
+    }
+}
