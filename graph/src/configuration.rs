@@ -227,6 +227,15 @@ pub mod options {
 
             /// Key, default and description of every option, in the order of their declaration.
             pub const ALL: &[(&str, Option<&str>, &str)] = &[$(($key, $default, concat!($($doc),+))),*];
+
+            /// Checks that every option that is set has a value of its type.
+            ///
+            /// # Errors
+            /// The first one that has not.
+            pub fn check(configuration: &super::Configuration) -> Result<(), super::ConfigurationError> {
+                $(configuration.get(&$name)?;)*
+                Ok(())
+            }
         };
     }
 
@@ -329,6 +338,8 @@ pub mod options {
         SOURCE_MAX_LINE_LENGTH: MemorySize = "source.text.max-line-length", Some("16 mb");
         /// Largest input split of a text file.
         SOURCE_SPLIT_SIZE: MemorySize = "source.file.split-size", Some("64 mb");
+        /// Folder from which relative paths of inputs and outputs are taken; where the process was started when not set.
+        CLIENT_WORKING_DIRECTORY: Option<String> = "client.working-directory", None;
         /// Largest result that execute_and_collect brings to the client.
         COLLECT_MAX_SIZE: MemorySize = "execution.collect.max-size", Some("128 mb");
     }

@@ -170,6 +170,9 @@ pub struct JobVertex {
     pub max_parallelism: u32,
     /// Vertices of one group share slots.
     pub slot_sharing_group: String,
+    /// Whether user code in it blocks: its subtasks then have threads of their own.
+    #[serde(default)]
+    pub blocking: bool,
     /// What it reads, in the order of its inputs.
     pub inputs: Vec<JobEdge>,
     /// What it produces.

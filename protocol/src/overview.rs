@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use flink_graph::{Accumulators, Configuration, ExecutionState, JobId, JobStatus, JobVertexId, RuntimeMode};
+use flink_graph::{
+    Accumulators, Configuration, ExecutionState, JobId, JobStatus, JobVertexId, OperatorInfo, RuntimeMode,
+};
 
 use crate::TimestampMillis;
 use crate::task_manager::{HardwareDescription, ProcessStatistics};
@@ -100,6 +102,9 @@ pub struct VertexDetails {
     pub name: String,
     /// Its slot sharing group.
     pub slot_sharing_group: String,
+    /// Its operators, head first.
+    #[serde(default)]
+    pub operators: Vec<OperatorInfo>,
     /// Number of subtasks.
     pub parallelism: u32,
     /// Number of key groups.

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use flink_graph::{ExecutionAttemptId, InputSplit, PartitionId};
 
+use crate::Epoch;
 use crate::task_manager::{JobInformation, TaskDeploymentDescriptor, TaskMetrics, TaskStateUpdate};
 
 /// From a TaskManager to a worker, over the inherited socket pair.
@@ -45,6 +46,8 @@ pub enum ToWorker {
 pub struct WorkerStart {
     /// The job.
     pub job: JobInformation,
+    /// Epoch of the leader that wants the worker: workers of an older one are refused by its peers.
+    pub epoch: Epoch,
     /// Host that others reach the data plane at.
     pub host: String,
     /// Address that the data plane listens on.

@@ -1,15 +1,56 @@
 //! The exchange of data between workers: one TCP (or TLS) connection for each pair of consumer and producer worker,
 //! opened by the consumer, many channels on it, credit-based flow control for each channel alone.
 //!
-//! The consumer asks for a subpartition with [`PartitionRequest`](frame), grants credits, and gets elements in order.
+//! The consumer asks for a subpartition with a [`PartitionRequest`](frame::PartitionRequest), grants credits, and gets
+//! elements in order.
 //! A producer sends one element for one credit, so a slow consumer holds back its own producers and nobody else's.
 //! The two ends are state machines without I/O ([`server`], [`client`]); [`connection`] moves their bytes.
+
+/// The frames and their layout.
+pub mod frame;
+
+/// From received bytes to frames; the memory that they are received into.
+pub mod decoder;
+
+/// What the two sides of a connection have in common.
+pub mod side;
+
+/// Whether the peer is still there.
+mod liveness;
+
+/// The producer's side: a state machine without I/O.
+pub mod server;
+
+/// How consumers speak to their side: opening, credit, cancelling.
+pub mod mailbox;
+
+/// The consumer's side: a state machine without I/O.
+pub mod client;
+
+/// Both sides connected without sockets, in virtual time.
+pub mod simulated;
+
+/// TLS between frames and socket.
+pub mod tls;
+
+/// A socket with its buffers, with or without TLS.
+mod wire;
+
+/// Moves one side of a connection and its socket.
+mod driver;
+
+/// The sockets of a worker: listening, connecting, sharing connections.
+pub mod connection;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use flink_graph::PartitionId;
 use flink_protocol::task_manager::TaskFailure;
+
+pub use connection::{DataPlane, DataPlaneConfig, DataPlaneError};
+pub use mailbox::ChannelHandle;
+pub use tls::DataPlaneTls;
 
 /// What the next element of a subpartition was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +77,14 @@ pub trait SubpartitionView: Send + Sync {
 
     /// Number of elements that could be read now; told to the consumer as the backlog.
     fn backlog(&self) -> u32;
+
+    /// Whether `read_next` would give an event, which may be sent ahead of the consumer's credit, so that it is not held
+    /// up by data that the consumer has not taken yet. Asked only when there is no credit. An implementation that
+    /// answers `false` for "nothing there" calls the listener when something is; one that cannot tell says `false`, and
+    /// its events wait for credit like data.
+    fn is_event_next(&self) -> bool {
+        false
+    }
 
     /// Sets what is called, from any thread, when `read_next` said `Empty` and there is something now. Replaces the one
     /// before. The listener is called at once if there is something already.
@@ -75,3 +124,6 @@ pub trait RemoteChannel: Send + Sync {
     /// The channel broke: connection lost, producer failed, partition not found, or a damaged frame. The last call.
     fn on_failure(&self, failure: TaskFailure);
 }
+
+#[cfg(test)]
+mod tests;

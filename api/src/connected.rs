@@ -1,0 +1,262 @@
+//! Two streams of different types in one operator.
+
+use std::marker::PhantomData;
+
+use flink_taskmanager::chunk::ChunkCursor;
+use flink_taskmanager::data::Data;
+use flink_taskmanager::driver::{Driver, TwoInputChain, TwoInputDriver};
+use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorContext, OperatorError, Output, Stage};
+
+use crate::chain::{Chain, Prototype, Start};
+use crate::datastream::{DataStream, Isolate};
+use crate::functions::{Collector, RuntimeContext};
+use crate::stream_graph::{NodeInput, OperatorMeta};
+use crate::task_builder::TaskBuilder;
+
+/// Two streams that one operator reads.
+#[must_use = "streams do nothing without a sink"]
+pub struct ConnectedStreams<A, B> {
+    pub(crate) first: DataStream<A>,
+    pub(crate) second: DataStream<B>,
+}
+
+/// The general function of two inputs.
+pub trait CoProcessFunction<A, B>: Clone + Send + 'static {
+    /// What it emits.
+    type Out: Data;
+
+    /// Runs once in each subtask before the first record.
+    ///
+    /// # Errors
+    /// The task fails with it.
+    fn open(&mut self, context: &RuntimeContext) -> Result<(), BoxError> {
+        let _ = context;
+        Ok(())
+    }
+
+    /// Takes a record of the first input.
+    ///
+    /// # Errors
+    /// The task fails with it.
+    fn process_first(&mut self, record: A, output: &mut impl Output<Self::Out>) -> Result<(), BoxError>;
+
+    /// Takes a record of the second input.
+    ///
+    /// # Errors
+    /// The task fails with it.
+    fn process_second(&mut self, record: B, output: &mut impl Output<Self::Out>) -> Result<(), BoxError>;
+
+    /// Runs when both inputs have ended.
+    ///
+    /// # Errors
+    /// The task fails with it.
+    fn finish(&mut self, output: &mut impl Output<Self::Out>) -> Result<(), BoxError> {
+        let _ = output;
+        Ok(())
+    }
+}
+
+/// Two functions on single records.
+#[derive(Clone)]
+pub struct CoMap<F, G>(F, G);
+
+impl<A, B, Out, F, G> CoProcessFunction<A, B> for CoMap<F, G>
+where
+    Out: Data,
+    F: FnMut(A) -> Out + Clone + Send + 'static,
+    G: FnMut(B) -> Out + Clone + Send + 'static,
+{
+    type Out = Out;
+
+    fn process_first(&mut self, record: A, output: &mut impl Output<Out>) -> Result<(), BoxError> {
+        output.collect((self.0)(record));
+        Ok(())
+    }
+
+    fn process_second(&mut self, record: B, output: &mut impl Output<Out>) -> Result<(), BoxError> {
+        output.collect((self.1)(record));
+        Ok(())
+    }
+}
+
+/// Two functions from a record to any number.
+pub struct CoFlatMap<F, G, Out> {
+    first: F,
+    second: G,
+    collector: Collector<Out>,
+}
+
+impl<F: Clone, G: Clone, Out> Clone for CoFlatMap<F, G, Out> {
+    fn clone(&self) -> Self {
+        Self { first: self.first.clone(), second: self.second.clone(), collector: Collector::default() }
+    }
+}
+
+impl<A, B, Out, F, G> CoProcessFunction<A, B> for CoFlatMap<F, G, Out>
+where
+    Out: Data,
+    F: FnMut(A, &mut Collector<Out>) + Clone + Send + 'static,
+    G: FnMut(B, &mut Collector<Out>) + Clone + Send + 'static,
+{
+    type Out = Out;
+
+    fn process_first(&mut self, record: A, output: &mut impl Output<Out>) -> Result<(), BoxError> {
+        (self.first)(record, &mut self.collector);
+        self.collector.hand_on(output);
+        Ok(())
+    }
+
+    fn process_second(&mut self, record: B, output: &mut impl Output<Out>) -> Result<(), BoxError> {
+        (self.second)(record, &mut self.collector);
+        self.collector.hand_on(output);
+        Ok(())
+    }
+}
+
+impl<A: Data, B: Data> ConnectedStreams<A, B> {
+    /// One record to one record, by a function for each input.
+    pub fn map<Out, F, G>(self, first: F, second: G) -> DataStream<Out, CoStart<A, B, CoMap<F, G>>>
+    where
+        Out: Data,
+        F: FnMut(A) -> Out + Clone + Send + 'static,
+        G: FnMut(B) -> Out + Clone + Send + 'static,
+    {
+        self.operator("Co-Map", CoMap(first, second))
+    }
+
+    /// One record to any number, by a function for each input.
+    pub fn flat_map<Out, F, G>(self, first: F, second: G) -> DataStream<Out, CoStart<A, B, CoFlatMap<F, G, Out>>>
+    where
+        Out: Data,
+        F: FnMut(A, &mut Collector<Out>) + Clone + Send + 'static,
+        G: FnMut(B, &mut Collector<Out>) + Clone + Send + 'static,
+    {
+        self.operator("Co-Flat Map", CoFlatMap { first, second, collector: Collector::default() })
+    }
+
+    /// The general function of two inputs.
+    pub fn process<F: CoProcessFunction<A, B>>(self, function: F) -> DataStream<F::Out, CoStart<A, B, F>> {
+        self.operator("Co-Process", function)
+    }
+
+    fn operator<F: CoProcessFunction<A, B>>(self, name: &str, function: F) -> DataStream<F::Out, CoStart<A, B, F>> {
+        let environment = self.first.environment.clone();
+        let second = self.second.inputs.into_iter().map(|input| NodeInput { gate: 1, ..input });
+        let inputs = self.first.inputs.into_iter().chain(second).collect();
+        let start = CoStart { function: Prototype::new(function), inputs: PhantomData };
+        DataStream::headed(&environment, start, inputs, vec![OperatorMeta::new(name)])
+    }
+}
+
+/// The beginning of a chain with two inputs.
+pub struct CoStart<A, B, F> {
+    function: Prototype<F>,
+    inputs: PhantomData<fn() -> (A, B)>,
+}
+
+impl<A: Data, B: Data, F: CoProcessFunction<A, B>> Chain for CoStart<A, B, F> {
+    type Out = F::Out;
+    type Built = Box<dyn TwoInputChain<A, B>>;
+
+    fn build<N>(&self, builder: &mut TaskBuilder<'_>, next: N) -> Result<Self::Built, BoxError>
+    where
+        N: Stage<F::Out> + 'static,
+    {
+        let (function, context) = (self.function.instance(), builder.context(0));
+        Ok(Box::new(CoHead { function, context, next, error: None, ended: false, inputs: PhantomData }))
+    }
+
+    fn driver(&self, builder: &mut TaskBuilder<'_>, built: Self::Built) -> Result<Box<dyn Driver>, BoxError> {
+        let (first, second) = (builder.input_gate::<A>(0)?, builder.input_gate::<B>(1)?);
+        Ok(Box::new(TwoInputDriver::new(first, second, built, builder.flags())))
+    }
+}
+
+impl<A: Data, B: Data, F: CoProcessFunction<A, B>> Isolate<F::Out> for CoStart<A, B, F> {
+    fn isolate(stream: DataStream<F::Out, Self>) -> DataStream<F::Out, Start<F::Out>> {
+        stream.boxed()
+    }
+}
+
+struct CoHead<A, B, F, N> {
+    function: F,
+    context: OperatorContext,
+    next: N,
+    error: Option<BoxError>,
+    ended: bool,
+    inputs: PhantomData<fn() -> (A, B)>,
+}
+
+impl<A, B, F, N> CoHead<A, B, F, N> {
+    fn check(&mut self, result: Result<(), BoxError>) {
+        if let Err(error) = result {
+            self.error.get_or_insert(error);
+            self.context.flags.set_failed();
+        }
+    }
+}
+
+impl<A, B, F, N> TwoInputChain<A, B> for CoHead<A, B, F, N>
+where
+    A: Data,
+    B: Data,
+    F: CoProcessFunction<A, B>,
+    N: Stage<F::Out>,
+{
+    fn first(&mut self) -> &mut dyn ChunkConsumer<A> {
+        self
+    }
+
+    fn consume_second(&mut self, records: &mut ChunkCursor<B>) {
+        while !self.context.flags.interrupted() {
+            let Some(record) = records.next_record() else { return };
+            let result = self.function.process_second(record, &mut self.next);
+            self.check(result);
+        }
+    }
+}
+
+impl<A, B, F, N> ChunkConsumer<A> for CoHead<A, B, F, N>
+where
+    A: Data,
+    B: Data,
+    F: CoProcessFunction<A, B>,
+    N: Stage<F::Out>,
+{
+    fn open(&mut self) -> Result<(), OperatorError> {
+        self.next.open()?;
+        let operator = self.context.operator.clone();
+        let context = RuntimeContext::new(self.context.clone());
+        self.function.open(&context).map_err(|source| OperatorError { operator, source })
+    }
+
+    fn consume(&mut self, records: &mut ChunkCursor<A>) {
+        while !self.context.flags.interrupted() {
+            let Some(record) = records.next_record() else { return };
+            let result = self.function.process_first(record, &mut self.next);
+            self.check(result);
+        }
+    }
+
+    fn end(&mut self) -> bool {
+        if !std::mem::replace(&mut self.ended, true) {
+            let result = self.function.finish(&mut self.next);
+            self.check(result);
+        }
+        self.context.flags.failed() || self.next.end()
+    }
+
+    fn flush(&mut self) {
+        self.next.flush();
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.next.has_room()
+    }
+
+    fn take_error(&mut self) -> Option<OperatorError> {
+        let operator = self.context.operator.clone();
+        let mine = self.error.take().map(|source| OperatorError { operator, source });
+        mine.or_else(|| self.next.take_error())
+    }
+}

@@ -1,0 +1,442 @@
+//! Streams and their transformations.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use flink_graph::ShipStrategy;
+use flink_taskmanager::data::{Data, Key};
+use flink_taskmanager::driver::Driver;
+use flink_taskmanager::keyed::KeySelector;
+use flink_taskmanager::operator::{BoxError, Stage};
+
+use crate::chain::{Chain, ChainOperator, Start, Then};
+use crate::connected::ConnectedStreams;
+use crate::environment::StreamExecutionEnvironment;
+use crate::functions::{
+    Collector, Filter, FlatMap, Map, Process, ProcessFunction, TryFilter, TryFlatMap, TryMap,
+};
+use crate::keyed::{ByReference, ByValue, KeyedStream};
+use crate::partition::CustomRouter;
+use crate::side_output::OutputTag;
+use crate::stream_graph::{Chaining, Node, NodeId, NodeInput, OperatorMeta, Prepare, SourceMeta, cloner_of};
+use crate::task_builder::{NodeFactory, TaskBuilder};
+
+/// A stream of records of type `T`.
+///
+/// `C` is the typed chain of operators that make the records, up to the last place where chunks are handed on. Functions
+/// and structs name a stream as `DataStream<T>`, which is what [`boxed`](Self::boxed) gives.
+#[must_use = "a stream does nothing without a sink"]
+pub struct DataStream<T, C = Start<T>> {
+    pub(crate) environment: StreamExecutionEnvironment,
+    pub(crate) chain: C,
+    pub(crate) inputs: Vec<NodeInput>,
+    pub(crate) operators: Vec<OperatorMeta>,
+    pub(crate) source: Option<SourceMeta>,
+    pub(crate) prepare: Option<Prepare>,
+    pub(crate) record: std::marker::PhantomData<fn() -> T>,
+}
+
+/// A stream can be used more than once when its records can be cloned: each consumer gets all of them.
+impl<T: Data + Clone> Clone for DataStream<T> {
+    fn clone(&self) -> Self {
+        self.allow_cloning();
+        Self { chain: Start::new(), inputs: self.inputs.clone(), ..Self::empty(&self.environment) }
+    }
+}
+
+impl<T: Data> DataStream<T> {
+    fn empty(environment: &StreamExecutionEnvironment) -> Self {
+        Self::headed(environment, Start::new(), Vec::new(), Vec::new())
+    }
+
+    fn allow_cloning(&self)
+    where
+        T: Clone,
+    {
+        for input in &self.inputs {
+            self.environment.with_graph(|graph| {
+                let node = graph.node_mut(input.node);
+                if input.tag.is_none() {
+                    node.cloner.get_or_insert_with(cloner_of::<T>);
+                }
+            });
+        }
+    }
+
+    /// Records that a process function emits to a side output. The stream must be the function's own:
+    /// `let main = stream.process(f).boxed(); let side = main.side_output(&tag);`
+    pub fn side_output<X: Data>(&self, tag: &OutputTag<X>) -> DataStream<X> {
+        let factory = Arc::new(|builder: &mut TaskBuilder<'_>, edges: &[_]| builder.side_output::<X>(edges));
+        for input in &self.inputs {
+            self.environment.with_graph(|graph| {
+                graph.node_mut(input.node).side_factories.insert(tag.name().to_owned(), factory.clone());
+            });
+        }
+        let tagged = |input: &NodeInput| NodeInput { tag: Some(tag.name().to_owned()), strategy: None, ..input.clone() };
+        let inputs = self.inputs.iter().map(tagged).collect();
+        DataStream::headed(&self.environment, Start::new(), inputs, Vec::new())
+    }
+}
+
+impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
+    pub(crate) fn headed(
+        environment: &StreamExecutionEnvironment,
+        chain: C,
+        inputs: Vec<NodeInput>,
+        operators: Vec<OperatorMeta>,
+    ) -> Self {
+        let record = std::marker::PhantomData;
+        Self { environment: environment.clone(), chain, inputs, operators, source: None, prepare: None, record }
+    }
+
+    /// Puts an operator behind the chain.
+    pub(crate) fn then<Op>(mut self, name: &str, operator: Op) -> DataStream<Op::Out, Then<C, Op>>
+    where
+        Op: ChainOperator<T>,
+        Op::Out: Data,
+    {
+        let place = self.operators.len();
+        self.operators.push(OperatorMeta::new(name));
+        DataStream {
+            environment: self.environment,
+            chain: Then::new(self.chain, operator, place),
+            inputs: self.inputs,
+            operators: self.operators,
+            source: self.source,
+            prepare: self.prepare,
+            record: std::marker::PhantomData,
+        }
+    }
+
+    /// Makes the chain a node of the graph, with `terminal` taking its records.
+    pub(crate) fn finish<N, F>(self, terminal: F) -> NodeId
+    where
+        N: Stage<T> + 'static,
+        F: Fn(&mut TaskBuilder<'_>) -> Result<N, BoxError> + Send + Sync + 'static,
+    {
+        let node = Node {
+            operators: self.operators,
+            inputs: self.inputs,
+            parallelism: None,
+            max_parallelism: None,
+            slot_sharing_group: None,
+            chaining: Chaining::default(),
+            blocking: false,
+            record_type: T::type_name(),
+            source: self.source,
+            prepare: self.prepare,
+            is_sink: false,
+            factory: Arc::new(ChainFactory { chain: self.chain, terminal }),
+            cloner: None,
+            side_factories: std::collections::BTreeMap::new(),
+        };
+        self.environment.with_graph(|graph| graph.add(node))
+    }
+
+    /// Whether the stream is what a node gives out, with no operator since.
+    fn is_finished(&self) -> bool {
+        self.operators.is_empty() && self.source.is_none() && !self.inputs.is_empty()
+    }
+
+    /// Ends the typed chain: the stream's type can be named, and where its records can be cloned the stream can be used more
+    /// than once. Behind this point records are handed on in chunks, in the same task where possible.
+    pub fn boxed(self) -> DataStream<T> {
+        let environment = self.environment.clone();
+        let inputs = if self.is_finished() {
+            self.inputs
+        } else {
+            let node = self.finish(|builder| builder.shared_output());
+            vec![NodeInput { node, tag: None, strategy: None, gate: 0 }]
+        };
+        DataStream::headed(&environment, Start::new(), inputs, Vec::new())
+    }
+
+    /// One record to one record.
+    pub fn map<U, F>(self, function: F) -> DataStream<U, Then<C, Map<F>>>
+    where
+        U: Data,
+        F: FnMut(T) -> U + Clone + Send + 'static,
+    {
+        self.then("Map", Map(function))
+    }
+
+    /// One record to one record, or an error that fails the task.
+    pub fn try_map<U, F>(self, function: F) -> DataStream<U, Then<C, TryMap<F>>>
+    where
+        U: Data,
+        F: FnMut(T) -> Result<U, BoxError> + Clone + Send + 'static,
+    {
+        self.then("Map", TryMap(function))
+    }
+
+    /// Keeps the records for which the function is true.
+    pub fn filter<F>(self, function: F) -> DataStream<T, Then<C, Filter<F>>>
+    where
+        F: FnMut(&T) -> bool + Clone + Send + 'static,
+    {
+        self.then("Filter", Filter(function))
+    }
+
+    /// Keeps the records for which the function is true; an error fails the task.
+    pub fn try_filter<F>(self, function: F) -> DataStream<T, Then<C, TryFilter<F>>>
+    where
+        F: FnMut(&T) -> Result<bool, BoxError> + Clone + Send + 'static,
+    {
+        self.then("Filter", TryFilter(function))
+    }
+
+    /// One record to any number: the function emits into the collector.
+    pub fn flat_map<U, F>(self, function: F) -> DataStream<U, Then<C, FlatMap<F, U>>>
+    where
+        U: Data,
+        F: FnMut(T, &mut Collector<U>) + Clone + Send + 'static,
+    {
+        self.then("Flat Map", FlatMap::new(function))
+    }
+
+    /// One record to any number, or an error that fails the task.
+    pub fn try_flat_map<U, F>(self, function: F) -> DataStream<U, Then<C, TryFlatMap<F, U>>>
+    where
+        U: Data,
+        F: FnMut(T, &mut Collector<U>) -> Result<(), BoxError> + Clone + Send + 'static,
+    {
+        self.then("Flat Map", TryFlatMap::new(function))
+    }
+
+    /// The general function: a life cycle, accumulators, side outputs.
+    pub fn process<F>(self, function: F) -> DataStream<F::Out, Then<C, Process<F>>>
+    where
+        F: ProcessFunction<T>,
+    {
+        self.then("Process", Process::new(function))
+    }
+
+    /// Partitions the stream by a key that the function makes.
+    pub fn key_by<K, F>(self, key: F) -> KeyedStream<T, C, ByValue<F>>
+    where
+        K: Key,
+        F: Fn(&T) -> K + Clone + Send + 'static,
+    {
+        self.key_by_selector(ByValue(key))
+    }
+
+    /// Partitions the stream by a key that is a part of the record, without cloning it for each record.
+    pub fn key_by_ref<K, F>(self, key: F) -> KeyedStream<T, C, ByReference<F>>
+    where
+        K: Key,
+        F: Fn(&T) -> &K + Clone + Send + 'static,
+    {
+        self.key_by_selector(ByReference(key))
+    }
+
+    fn key_by_selector<S: KeySelector<T>>(self, selector: S) -> KeyedStream<T, C, S> {
+        KeyedStream { stream: self, selector }
+    }
+
+    /// All records of both streams.
+    pub fn union<D: Chain<Out = T>>(self, other: DataStream<T, D>) -> DataStream<T> {
+        let environment = self.environment.clone();
+        let mut inputs = self.boxed().inputs;
+        inputs.extend(other.boxed().inputs);
+        DataStream::headed(&environment, Start::new(), inputs, Vec::new())
+    }
+
+    /// This stream and one of another type, for an operator with two inputs.
+    pub fn connect<U: Data, D: Chain<Out = U>>(self, other: DataStream<U, D>) -> ConnectedStreams<T, U> {
+        ConnectedStreams { first: self.boxed(), second: other.boxed() }
+    }
+
+    fn shipped(self, strategy: ShipStrategy) -> DataStream<T> {
+        let mut stream = self.boxed();
+        stream.inputs.iter_mut().for_each(|input| input.strategy = Some(strategy));
+        stream
+    }
+
+    /// Sends records to the subtasks of the next operator in turn.
+    pub fn rebalance(self) -> DataStream<T> {
+        self.shipped(ShipStrategy::Rebalance)
+    }
+
+    /// Sends records in turn to this subtask's share of the next operator's subtasks.
+    pub fn rescale(self) -> DataStream<T> {
+        self.shipped(ShipStrategy::Rescale)
+    }
+
+    /// Sends each record to a subtask chosen at random.
+    pub fn shuffle(self) -> DataStream<T> {
+        self.shipped(ShipStrategy::Shuffle)
+    }
+
+    /// Sends all records to the first subtask.
+    pub fn global(self) -> DataStream<T> {
+        self.shipped(ShipStrategy::Global)
+    }
+
+    /// Sends records to the subtask of the same index; both operators must have one parallelism.
+    pub fn forward(self) -> DataStream<T> {
+        self.shipped(ShipStrategy::Forward)
+    }
+
+    /// Sends every record to every subtask.
+    pub fn broadcast(self) -> DataStream<T>
+    where
+        T: Clone,
+    {
+        let stream = self.shipped(ShipStrategy::Broadcast);
+        stream.allow_cloning();
+        stream
+    }
+
+    /// Sends each record to the subtask that `partitioner` chooses for its key, from `0..number of subtasks`. An index
+    /// beyond is an error.
+    pub fn partition_custom<K, F, P>(self, partitioner: P, key: F) -> DataStream<T>
+    where
+        F: Fn(&T) -> K + Clone + Send + 'static,
+        P: Fn(&K, usize) -> usize + Clone + Send + 'static,
+    {
+        let environment = self.environment.clone();
+        let choose = move |record: &T, subtasks: usize| partitioner(&key(record), subtasks);
+        let choose = crate::chain::Prototype::new(choose);
+        let last = self.operators.len();
+        let node = self.finish(move |builder| {
+            let writer = builder.custom_output::<T>()?;
+            Ok(CustomRouter::new(choose.instance(), writer, builder.context(last)))
+        });
+        let inputs = vec![NodeInput { node, tag: None, strategy: Some(ShipStrategy::Custom), gate: 0 }];
+        DataStream::headed(&environment, Start::new(), inputs, Vec::new())
+    }
+
+    /// Names the last operator.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.describe(|operator| operator.name = name)
+    }
+
+    /// Gives the last operator an identity that does not depend on its place in the program: what state (of savepoints)
+    /// is found by.
+    pub fn uid(self, uid: impl Into<String>) -> Self {
+        let uid = uid.into();
+        self.describe(|operator| operator.uid = Some(uid))
+    }
+
+    fn describe(mut self, change: impl FnOnce(&mut OperatorMeta)) -> Self {
+        if let Some(operator) = self.operators.last_mut() {
+            change(operator);
+        } else if let [input] = self.inputs.as_slice() {
+            let node = input.node;
+            self.environment.with_graph(|graph| graph.node_mut(node).operators.last_mut().map(change));
+        }
+        self
+    }
+}
+
+/// Settings of the last operator that make it a node of its own.
+impl<T: Data, C: Isolate<T>> DataStream<T, C> {
+    fn set(self, change: impl FnOnce(&mut Node)) -> DataStream<T> {
+        let stream = C::isolate(self);
+        if let [input] = stream.inputs.as_slice() {
+            stream.environment.with_graph(|graph| change(graph.node_mut(input.node)));
+        }
+        stream
+    }
+
+    /// Number of subtasks of the last operator.
+    pub fn set_parallelism(self, parallelism: u32) -> DataStream<T> {
+        self.set(|node| node.parallelism = Some(parallelism))
+    }
+
+    /// Number of key groups of the last operator: the largest parallelism that it can ever be given.
+    pub fn set_max_parallelism(self, max_parallelism: u32) -> DataStream<T> {
+        self.set(|node| node.max_parallelism = Some(max_parallelism))
+    }
+
+    /// Puts the last operator, and those behind it, into a slot sharing group: operators of different groups are in
+    /// different slots.
+    pub fn slot_sharing_group(self, group: impl Into<String>) -> DataStream<T> {
+        let group = group.into();
+        self.set(|node| node.slot_sharing_group = Some(group))
+    }
+
+    /// The last operator begins a task of its own.
+    pub fn start_new_chain(self) -> DataStream<T> {
+        self.set(|node| node.chaining = Chaining::Head)
+    }
+
+    /// The last operator is alone in its task.
+    pub fn disable_chaining(self) -> DataStream<T> {
+        self.set(|node| node.chaining = Chaining::Never)
+    }
+
+    /// The last operator's function blocks (calls a service, waits): its subtasks get threads of their own, so that they hold
+    /// up nobody else in their slot.
+    pub fn blocking(self) -> DataStream<T> {
+        self.set(|node| {
+            node.blocking = true;
+            node.chaining = Chaining::Never;
+        })
+    }
+}
+
+/// A chain whose last operator can be made a node of its own.
+pub trait Isolate<T>: Chain<Out = T> {
+    #[doc(hidden)]
+    fn isolate(stream: DataStream<T, Self>) -> DataStream<T>
+    where
+        Self: Sized;
+}
+
+impl<T: Data> Isolate<T> for Start<T> {
+    fn isolate(stream: DataStream<T, Self>) -> DataStream<T> {
+        stream
+    }
+}
+
+impl<C, Op> Isolate<Op::Out> for Then<C, Op>
+where
+    C: Chain,
+    Op: ChainOperator<C::Out>,
+    Op::Out: Data,
+{
+    fn isolate(mut stream: DataStream<Op::Out, Self>) -> DataStream<Op::Out> {
+        let last = stream.operators.pop();
+        let (chain, operator) = stream.chain.into_parts();
+        let before = DataStream::<C::Out, C> {
+            environment: stream.environment,
+            chain,
+            inputs: stream.inputs,
+            operators: stream.operators,
+            source: stream.source,
+            prepare: None,
+            record: std::marker::PhantomData,
+        };
+        let mut alone = before.boxed().then("", operator);
+        alone.operators = last.into_iter().collect();
+        alone.prepare = stream.prepare;
+        alone.boxed()
+    }
+}
+
+/// A chain with what takes its records.
+struct ChainFactory<C, F> {
+    chain: C,
+    terminal: F,
+}
+
+impl<C, N, F> NodeFactory for ChainFactory<C, F>
+where
+    C: Chain,
+    N: Stage<C::Out> + 'static,
+    F: Fn(&mut TaskBuilder<'_>) -> Result<N, BoxError> + Send + Sync,
+{
+    fn driver(&self, builder: &mut TaskBuilder<'_>) -> Result<Box<dyn Driver>, BoxError> {
+        let terminal = (self.terminal)(builder)?;
+        let built = self.chain.build(builder, terminal)?;
+        self.chain.driver(builder, built)
+    }
+
+    fn chained(&self, builder: &mut TaskBuilder<'_>) -> Result<Box<dyn Any + Send>, BoxError> {
+        let terminal = (self.terminal)(builder)?;
+        let built = self.chain.build(builder, terminal)?;
+        Ok(Box::new(built))
+    }
+}

@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use flink_graph::{Configuration, ConfigurationError, options};
+
+/// The settings that the JobManager reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobManagerConfig {
+    /// Configuration of the cluster: lies under that of each job, and is handed to the workers.
+    pub cluster: Configuration,
+    /// `heartbeat.interval`.
+    pub heartbeat_interval: Duration,
+    /// `heartbeat.timeout`.
+    pub heartbeat_timeout: Duration,
+    /// `jobstore.max-capacity`.
+    pub job_store_capacity: usize,
+    /// Pause before a message that was not answered is sent again for the first time; it doubles from then on.
+    pub resend_pause: Duration,
+    /// Longest pause between two sendings of one message.
+    pub longest_resend_pause: Duration,
+}
+
+impl JobManagerConfig {
+    /// Reads the settings of a cluster.
+    ///
+    /// # Errors
+    /// A value is not of its option's type.
+    pub fn from_configuration(cluster: &Configuration) -> Result<Self, ConfigurationError> {
+        let heartbeat_interval = cluster.get(&options::HEARTBEAT_INTERVAL)?.max(Duration::from_millis(1));
+        Ok(Self {
+            cluster: cluster.clone(),
+            heartbeat_interval,
+            heartbeat_timeout: cluster.get(&options::HEARTBEAT_TIMEOUT)?.max(heartbeat_interval * 2),
+            job_store_capacity: cluster.get(&options::JOB_STORE_MAX_CAPACITY)? as usize,
+            resend_pause: Duration::from_millis(500),
+            longest_resend_pause: Duration::from_secs(5),
+        })
+    }
+}
+
+/// The settings of one job: its own configuration over that of the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct JobSettings {
+    pub(crate) slot_request_timeout: Duration,
+    pub(crate) cancellation_timeout: Duration,
+}
+
+impl JobSettings {
+    pub(crate) fn read(merged: &Configuration) -> Result<Self, ConfigurationError> {
+        Ok(Self {
+            slot_request_timeout: merged.get(&options::SLOT_REQUEST_TIMEOUT)?,
+            cancellation_timeout: merged.get(&options::TASK_CANCELLATION_TIMEOUT)?,
+        })
+    }
+}

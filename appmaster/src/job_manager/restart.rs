@@ -1,0 +1,248 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use flink_graph::{Configuration, ConfigurationError, options};
+
+use super::random::Random;
+
+/// Whether and when a job restarts after a failure; `restart-strategy.type`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RestartStrategy {
+    /// Never.
+    None,
+    /// A number of times, after the same pause each time.
+    FixedDelay {
+        /// Restarts that are left.
+        left: u32,
+        /// Restarts that were allowed.
+        attempts: u32,
+        /// The pause.
+        delay: Duration,
+    },
+    /// After a pause that grows with each failure and starts afresh when all has been well for a while.
+    ExponentialDelay(ExponentialDelay),
+    /// As long as failures are rare.
+    FailureRate {
+        /// Failures within the interval that are still borne.
+        max: u32,
+        /// The interval.
+        interval: Duration,
+        /// The pause.
+        delay: Duration,
+        /// When it failed, within the interval.
+        failures: VecDeque<Duration>,
+    },
+}
+
+/// See [`RestartStrategy::ExponentialDelay`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExponentialDelay {
+    initial: Duration,
+    longest: Duration,
+    multiplier: f64,
+    jitter: f64,
+    reset_after: Duration,
+    attempts: Option<u32>,
+    next: Duration,
+    failures: u32,
+    /// When the last restart was to begin: from then on all may have been well.
+    last_restart: Option<Duration>,
+}
+
+impl RestartStrategy {
+    /// Reads the strategy of a job.
+    ///
+    /// # Errors
+    /// A value is not of its option's type, or names no strategy.
+    pub fn from_configuration(configuration: &Configuration) -> Result<Self, ConfigurationError> {
+        let name = configuration.get(&options::RESTART_STRATEGY)?;
+        match name.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
+            "none" | "off" | "disable" => Ok(Self::None),
+            "fixeddelay" => Self::fixed_delay(configuration),
+            "exponentialdelay" => ExponentialDelay::read(configuration).map(Self::ExponentialDelay),
+            "failurerate" => Self::failure_rate(configuration),
+            _ => Err(ConfigurationError {
+                key: options::RESTART_STRATEGY.key.to_owned(),
+                value: name,
+                expected: "none, fixed-delay, exponential-delay or failure-rate".to_owned(),
+            }),
+        }
+    }
+
+    fn fixed_delay(configuration: &Configuration) -> Result<Self, ConfigurationError> {
+        let attempts = configuration.get(&options::FIXED_DELAY_ATTEMPTS)?;
+        Ok(Self::FixedDelay { left: attempts, attempts, delay: configuration.get(&options::FIXED_DELAY_DELAY)? })
+    }
+
+    fn failure_rate(configuration: &Configuration) -> Result<Self, ConfigurationError> {
+        Ok(Self::FailureRate {
+            max: configuration.get(&options::FAILURE_RATE_MAX)?,
+            interval: configuration.get(&options::FAILURE_RATE_INTERVAL)?,
+            delay: configuration.get(&options::FAILURE_RATE_DELAY)?,
+            failures: VecDeque::new(),
+        })
+    }
+
+    /// A failure happened: the pause before the restart, or in words why there is none.
+    ///
+    /// # Errors
+    /// The job is not restarted.
+    pub fn on_failure(&mut self, now: Duration, random: &mut Random) -> Result<Duration, String> {
+        match self {
+            Self::None => Err("no restart strategy is set (restart-strategy.type)".to_owned()),
+            Self::FixedDelay { left: 0, attempts, .. } => {
+                Err(format!("it was restarted {attempts} times already (restart-strategy.fixed-delay.attempts)"))
+            }
+            Self::FixedDelay { left, delay, .. } => {
+                *left -= 1;
+                Ok(*delay)
+            }
+            Self::ExponentialDelay(state) => state.on_failure(now, random),
+            Self::FailureRate { max, interval, delay, failures } => {
+                failures.push_back(now);
+                while failures.front().is_some_and(|at| now.saturating_sub(*at) > *interval) {
+                    failures.pop_front();
+                }
+                if failures.len() <= *max as usize {
+                    return Ok(*delay);
+                }
+                Err(format!(
+                    "it failed {} times within {interval:?} (restart-strategy.failure-rate.max-failures-per-interval is \
+                     {max})",
+                    failures.len()
+                ))
+            }
+        }
+    }
+}
+
+impl ExponentialDelay {
+    fn read(configuration: &Configuration) -> Result<Self, ConfigurationError> {
+        let initial = configuration.get(&options::EXPONENTIAL_DELAY_INITIAL_BACKOFF)?;
+        Ok(Self {
+            initial,
+            longest: configuration.get(&options::EXPONENTIAL_DELAY_MAX_BACKOFF)?.max(initial),
+            multiplier: within(configuration, &options::EXPONENTIAL_DELAY_MULTIPLIER, 1.0, 1000.0)?,
+            jitter: within(configuration, &options::EXPONENTIAL_DELAY_JITTER, 0.0, 1.0)?,
+            reset_after: configuration.get(&options::EXPONENTIAL_DELAY_RESET)?,
+            attempts: configuration.get(&options::EXPONENTIAL_DELAY_ATTEMPTS)?,
+            next: initial,
+            failures: 0,
+            last_restart: None,
+        })
+    }
+
+    fn on_failure(&mut self, now: Duration, random: &mut Random) -> Result<Duration, String> {
+        if self.last_restart.is_some_and(|at| now.saturating_sub(at) >= self.reset_after) {
+            self.next = self.initial;
+            self.failures = 0;
+        }
+        self.failures += 1;
+        if self.attempts.is_some_and(|attempts| self.failures > attempts) {
+            let restarts = self.failures - 1;
+            return Err(format!(
+                "it was restarted {restarts} times without a calm of {:?} in between \
+                 (restart-strategy.exponential-delay.attempts-before-reset-backoff)",
+                self.reset_after
+            ));
+        }
+        let jitter = 1.0 + self.jitter * (2.0 * random.unit() - 1.0);
+        let delay = self.next.mul_f64(jitter.max(0.0)).min(self.longest);
+        self.next = self.next.mul_f64(self.multiplier).min(self.longest);
+        self.last_restart = Some(now + delay);
+        Ok(delay)
+    }
+}
+
+fn within(
+    configuration: &Configuration,
+    option: &flink_graph::ConfigOption<f64>,
+    least: f64,
+    most: f64,
+) -> Result<f64, ConfigurationError> {
+    let value = configuration.get(option)?;
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigurationError {
+        key: option.key.to_owned(),
+        value: value.to_string(),
+        expected: format!("a number from {least} to {most}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Failures at the given seconds, each with the milliseconds until the restart, or `-` for the end.
+    fn check(settings: &[(&str, &str)], failures: &[u64], expected: &str) {
+        let mut configuration = Configuration::default();
+        for (key, value) in settings {
+            configuration.set(format!("restart-strategy.{key}"), *value);
+        }
+        let mut strategy = RestartStrategy::from_configuration(&configuration).unwrap();
+        let mut random = Random::new(1);
+        let answers: Vec<String> = failures
+            .iter()
+            .map(|at| strategy.on_failure(Duration::from_secs(*at), &mut random))
+            .map(|answer| answer.map_or("-".to_owned(), |delay| delay.as_millis().to_string()))
+            .collect();
+        assert_eq!(answers.join(" "), expected, "{settings:?}");
+    }
+
+    #[test]
+    fn strategies_decide_as_configured() {
+        check(&[], &[1], "-");
+        check(
+            &[("type", "fixed-delay"), ("fixed-delay.attempts", "2"), ("fixed-delay.delay", "3 s")],
+            &[1, 2, 3],
+            "3000 3000 -",
+        );
+        check(
+            &[
+                ("type", "failure-rate"),
+                ("failure-rate.max-failures-per-interval", "2"),
+                ("failure-rate.failure-rate-interval", "10 s"),
+                ("failure-rate.delay", "1 s"),
+            ],
+            &[1, 2, 20, 21, 22],
+            "1000 1000 1000 1000 -",
+        );
+        let exponential = [
+            ("type", "exponential-delay"),
+            ("exponential-delay.initial-backoff", "1 s"),
+            ("exponential-delay.max-backoff", "3 s"),
+            ("exponential-delay.backoff-multiplier", "2"),
+            ("exponential-delay.jitter-factor", "0"),
+            ("exponential-delay.reset-backoff-threshold", "1 min"),
+        ];
+        check(&exponential, &[1, 5, 10, 20, 100, 105], "1000 2000 3000 3000 1000 2000");
+        let mut bounded = exponential.to_vec();
+        bounded.push(("exponential-delay.attempts-before-reset-backoff", "2"));
+        check(&bounded, &[1, 5, 10], "1000 2000 -");
+    }
+
+    #[test]
+    fn jitter_stays_within_its_share_and_comes_from_the_seed() {
+        let mut configuration = Configuration::default();
+        configuration.set("restart-strategy.type", "exponential-delay");
+        configuration.set("restart-strategy.exponential-delay.jitter-factor", "0.5");
+        let run = |seed: u64| -> Vec<Duration> {
+            let mut strategy = RestartStrategy::from_configuration(&configuration).unwrap();
+            let mut random = Random::new(seed);
+            (0..8).map(|n| strategy.on_failure(Duration::from_secs(n), &mut random).unwrap()).collect()
+        };
+        assert_eq!(run(3), run(3));
+        assert_ne!(run(3), run(4));
+        assert!(run(3)[0] >= Duration::from_millis(500) && run(3)[0] <= Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn an_unknown_strategy_is_refused() {
+        let mut configuration = Configuration::default();
+        configuration.set("restart-strategy.type", "sometimes");
+        let error = RestartStrategy::from_configuration(&configuration).unwrap_err().to_string();
+        assert!(error.contains("`sometimes` is not none, fixed-delay"), "{error}");
+    }
+}

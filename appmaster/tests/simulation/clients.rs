@@ -1,0 +1,116 @@
+use std::time::Duration;
+
+use flink_appmaster::job_manager::ClientCall;
+use flink_graph::{AccumulatorValue, JobStatus};
+use flink_protocol::client::{ClientResponseBody, JobResult};
+
+use crate::jobs::JobSpec;
+use crate::world::World;
+
+/// A client with one job.
+pub(crate) struct Client {
+    pub(crate) spec: JobSpec,
+    pub(crate) phase: Phase,
+    pub(crate) cancels: bool,
+    pub(crate) number: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Phase {
+    Submitting,
+    Waiting,
+    Ended(JobStatus),
+    /// The JobManager that knew the job is gone, and the client leaves it at that.
+    GaveUp,
+}
+
+impl World {
+    /// A client says what it wants (again): its last request or the answer may be lost.
+    pub(crate) fn client_turn(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let call = match &client.phase {
+            Phase::Submitting => {
+                ClientCall::SubmitJob { graph: Box::new(client.spec.graph.clone()), artifact_present: true }
+            }
+            Phase::Waiting => {
+                ClientCall::RequestJobResult { job: client.spec.graph.job_id, wait: Duration::from_secs(5) }
+            }
+            Phase::Ended(_) | Phase::GaveUp => return,
+        };
+        let cancel = client.cancels && client.phase == Phase::Waiting && self.chance(200);
+        self.request(index, call);
+        if cancel {
+            let job = self.clients[index].spec.graph.job_id;
+            self.happened("cancel asked for");
+            self.request(index, ClientCall::CancelJob(job));
+        }
+        let pause = Duration::from_millis(3000 + self.random.below(3000));
+        self.client_later(index, pause);
+    }
+
+    pub(crate) fn client_answered(&mut self, index: usize, body: Result<ClientResponseBody, String>) {
+        let resubmits = self.random.below(4) > 0;
+        let client = &mut self.clients[index];
+        match (&client.phase, body) {
+            (Phase::Submitting, Ok(ClientResponseBody::JobSubmitSuccess(_))) => {
+                client.phase = Phase::Waiting;
+                self.client_later(index, Duration::from_millis(1));
+            }
+            (Phase::Submitting, Ok(ClientResponseBody::JobSubmitFailure(reason))) => {
+                self.violation(format!("a good job was refused: {reason}"));
+            }
+            (Phase::Waiting, Ok(ClientResponseBody::JobResult(result))) => {
+                client.phase = Phase::Ended(result.status);
+                self.check_result(index, &result);
+            }
+            // The JobManager was restarted and has forgotten the job.
+            (Phase::Waiting, Err(_)) if resubmits => client.phase = Phase::Submitting,
+            (Phase::Waiting, Err(_)) => client.phase = Phase::GaveUp,
+            _ => {}
+        }
+    }
+
+    fn check_result(&mut self, index: usize, result: &JobResult) {
+        let client = &self.clients[index];
+        let wrong = match result.status {
+            JobStatus::Finished => check_finished(&client.spec, result).err(),
+            JobStatus::Failed if result.failure.is_none() => Some("it failed without a reason".to_owned()),
+            JobStatus::Canceled if !client.cancels => Some("it was canceled by nobody".to_owned()),
+            _ => None,
+        };
+        self.happened(match result.status {
+            JobStatus::Finished => "job finished",
+            JobStatus::Failed => "job failed",
+            _ => "job canceled",
+        });
+        if let Some(wrong) = wrong {
+            self.violation(format!("job {}: {wrong}", result.job));
+        }
+    }
+}
+
+/// Every split went through to every sink exactly once, and every subtask counts once.
+fn check_finished(spec: &JobSpec, result: &JobResult) -> Result<(), String> {
+    for (sink, expected) in spec.expected() {
+        let mut arrived = match result.accumulators.0.get(&format!("sink {sink}")) {
+            Some(AccumulatorValue::List(records)) => records
+                .iter()
+                .map(|record| record.as_slice().try_into().map(i64::from_le_bytes).map_err(|error| format!("{error}")))
+                .collect::<Result<Vec<i64>, String>>()?,
+            _ => Vec::new(),
+        };
+        arrived.sort_unstable();
+        if arrived != expected {
+            return Err(format!("splits at sink {sink}: {arrived:?}, expected {expected:?}"));
+        }
+    }
+    let subtasks: u64 = spec.graph.vertices.iter().map(|vertex| u64::from(vertex.parallelism)).sum();
+    match result.accumulators.0.get("subtasks") {
+        Some(AccumulatorValue::Histogram(times))
+            if times.len() as u64 == subtasks && times.values().all(|times| *times == 1) =>
+        {
+            Ok(())
+        }
+        other => Err(format!("{subtasks} subtasks should count once each: {other:?}")),
+    }
+}

@@ -1,0 +1,163 @@
+//! The sink that writes records as lines, and publishes them when the job has finished.
+
+/// What a writer has prepared, as it travels to the committer.
+mod part;
+
+/// Publishing all parts together, and taking it back.
+mod publication;
+
+/// The writer of one subtask.
+mod writer;
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use flink_api::BoxError;
+use flink_api::sink::{Sink, SinkContext};
+use flink_graph::{ConfigurationError, options};
+
+use crate::file_system::{self, FileError, FileKind, FileSystem, FileUri};
+use part::Part;
+use publication::Publication;
+pub use writer::TextFileWriter;
+
+/// Writes each record as a line, by its [`Display`], into a folder of text files.
+///
+/// The target is always a folder: subtask 0 writes `part-00000`, subtask 1 `part-00001`, and so on, at parallelism 1 too,
+/// and also where a subtask has no records. (Flink writes a single file at parallelism 1; here the shape of the result
+/// does not depend on the parallelism.)
+///
+/// Until the job has finished the parts lie in hidden folders within the target, named `.flink-yarn-<job>-<attempt>`; then
+/// they get their names. A job that fails leaves no part behind, and with [`overwrite`](Self::overwrite) leaves the old
+/// result as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextFileSink {
+    target: String,
+    overwrite: bool,
+}
+
+impl TextFileSink {
+    /// Writes to a folder, which must not exist, or be empty. Nothing is created yet.
+    #[must_use]
+    pub fn new(target: impl Into<String>) -> Self {
+        Self { target: target.into(), overwrite: false }
+    }
+
+    /// Whether a result that exists is replaced: everything in the target folder that is not hidden, and only when the
+    /// new result is complete.
+    #[must_use]
+    pub fn overwrite(mut self, overwrite: bool) -> Self {
+        self.overwrite = overwrite;
+        self
+    }
+
+    /// The target, as given.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    fn place(&self, context: &SinkContext) -> Result<Place, FileError> {
+        let folder = context.configuration.get(&options::CLIENT_WORKING_DIRECTORY).map_err(misconfigured)?;
+        let target = FileUri::parse_in(&self.target, folder.as_deref())?;
+        Ok(Place { files: file_system::of(&target)?, target, job: format!(".flink-yarn-{}-", context.job) })
+    }
+
+    fn check_target(&self, place: &Place) -> Result<(), FileError> {
+        let refuse = |reason: &str| Err(FileError::Target { uri: place.target.to_string(), reason: reason.to_owned() });
+        if place.target.parent().is_none() {
+            return refuse("it is the root folder; name a folder for the result");
+        }
+        match place.files.status(&place.target) {
+            Err(error) if error.is_not_found() => return place.check_parents(),
+            Err(error) => return Err(error),
+            Ok(status) if status.kind != FileKind::Folder => {
+                return refuse("it is a file, and the result is a folder of files; delete it or choose another name");
+            }
+            Ok(_) => {}
+        }
+        if !self.overwrite && !place.results()?.is_empty() {
+            return refuse(
+                "the folder exists and is not empty. Choose another one, delete it, or have it overwritten \
+                 (TextFileSink::overwrite)",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl<T: Display + Send + 'static> Sink<T> for TextFileSink {
+    type Writer = TextFileWriter;
+
+    const COMMITS: bool = true;
+
+    fn prepare(&self, context: &SinkContext) -> Result<(), BoxError> {
+        Ok(self.check_target(&self.place(context)?)?)
+    }
+
+    fn create_writer(&self, context: &SinkContext) -> Result<TextFileWriter, BoxError> {
+        let place = self.place(context)?;
+        let folder = place.attempt_folder(context.attempt);
+        Ok(TextFileWriter::create(place.files, &folder, context.subtask)?)
+    }
+
+    fn commit(&self, context: &SinkContext, committables: Vec<Vec<u8>>) -> Result<(), BoxError> {
+        let place = self.place(context)?;
+        let parts = Part::decode_all(&committables, &place)?;
+        Ok(Publication::new(&place, parts, self.overwrite).publish()?)
+    }
+
+    fn abort(&self, context: &SinkContext) {
+        // As far as that is possible: there is nobody left who could do anything about an error.
+        let _ = self.place(context).and_then(|place| publication::abort(&place, context.attempt));
+    }
+}
+
+/// Where a job writes.
+pub(crate) struct Place {
+    files: Arc<dyn FileSystem>,
+    target: FileUri,
+    /// What the names of all temporary folders of the job begin with.
+    job: String,
+}
+
+impl Place {
+    /// The folder in which the writers of one attempt work.
+    fn attempt_folder(&self, attempt: u32) -> FileUri {
+        self.target.join(&format!("{}{attempt}", self.job))
+    }
+
+    /// The attempt to which a temporary folder of this job belongs.
+    fn attempt_of(&self, folder_name: &str) -> Option<u32> {
+        let digits = folder_name.strip_prefix(&self.job)?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    }
+
+    /// What is in the target and counts as a result: all that is not hidden, and the checksums that Hadoop hides beside
+    /// its files, which would be wrong for new ones.
+    fn results(&self) -> Result<Vec<FileUri>, FileError> {
+        let counts = |name: &str| !name.starts_with('.') || name.ends_with(".crc");
+        Ok(self.files.list(&self.target, &counts)?.into_iter().map(|status| status.uri).collect())
+    }
+
+    /// The nearest folder that exists above the target must be a folder.
+    fn check_parents(&self) -> Result<(), FileError> {
+        let mut folder = self.target.parent();
+        while let Some(uri) = folder {
+            match self.files.status(&uri) {
+                Err(error) if error.is_not_found() => folder = uri.parent(),
+                Err(error) => return Err(error),
+                Ok(status) if status.kind == FileKind::Folder => return Ok(()),
+                Ok(_) => {
+                    let reason = format!("{uri} is a file, not a folder");
+                    return Err(FileError::Target { uri: self.target.to_string(), reason });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn misconfigured(error: ConfigurationError) -> FileError {
+    FileError::InvalidInput { input: error.key.clone(), reason: error.to_string() }
+}

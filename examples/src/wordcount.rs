@@ -1,0 +1,42 @@
+use flink::files::TextFileSink;
+use flink::prelude::*;
+
+/// A word with its number of occurrences, shown as `word count`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Data)]
+pub struct WordCount {
+    /// The word; up to 24 bytes lie inline.
+    pub word: Str,
+    /// How often it occurred.
+    pub count: u64,
+}
+
+impl std::fmt::Display for WordCount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.word, self.count)
+    }
+}
+
+/// The words of a line: maximal runs of alphanumeric characters.
+pub fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+/// The counts of the words in a stream of lines.
+pub fn count_words<C: Chain<Out = String>>(lines: DataStream<String, C>) -> DataStream<WordCount> {
+    lines
+        .flat_map(|line: String, out| {
+            for word in words(&line) {
+                out.collect(WordCount { word: Str::new(word), count: 1 });
+            }
+        })
+        .name("Tokenizer")
+        .key_by_ref(|counted| &counted.word)
+        .sum(|counted| &mut counted.count)
+        .boxed()
+}
+
+/// Reads `input`, counts, and writes `output`.
+pub fn build(env: &StreamExecutionEnvironment, input: &str, output: &str, overwrite: bool) {
+    env.set_runtime_mode(RuntimeMode::Batch);
+    count_words(env.read_text_file(input)).sink_to(TextFileSink::new(output).overwrite(overwrite));
+}

@@ -1,0 +1,235 @@
+//! A hash table for keyed state, made for being asked in batches: whoever knows the next hashes prefetches their places,
+//! and the cache misses of a batch overlap.
+
+use std::mem::MaybeUninit;
+
+/// Places for which a batch of records is prefetched before the first of them is touched.
+pub const BATCH: usize = 64;
+
+struct Slot<K, V> {
+    /// 0 marks an empty slot; the hash of a key never is 0.
+    hash: u64,
+    entry: MaybeUninit<(K, V)>,
+}
+
+/// Keys and values under open addressing with linear probing. Hashes are computed outside, once for each record.
+pub struct KeyedTable<K, V> {
+    slots: Box<[Slot<K, V>]>,
+    len: usize,
+}
+
+impl<K, V> Default for KeyedTable<K, V> {
+    fn default() -> Self {
+        Self { slots: Box::default(), len: 0 }
+    }
+}
+
+impl<K: Eq, V> KeyedTable<K, V> {
+    const SMALLEST: usize = 64;
+
+    /// Number of keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of the table itself, without what keys and values own on the heap.
+    #[must_use]
+    pub fn table_bytes(&self) -> usize {
+        std::mem::size_of_val(&*self.slots)
+    }
+
+    /// Brings the place of a hash into the cache.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(slot) = self.slots.get(self.place(hash)) {
+            // SAFETY: a prefetch of any address is harmless, and this one is inside the table.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(slot).cast());
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = hash;
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // the mask keeps it below the table's length
+    fn place(&self, hash: u64) -> usize {
+        hash as usize & self.slots.len().wrapping_sub(1)
+    }
+
+    /// The value of a key: `update` changes the one that is there and `insert` makes the first. Returns the entry.
+    ///
+    /// `matches` compares with a stored key; the hash is the same already.
+    #[inline]
+    pub fn upsert<C>(
+        &mut self,
+        hash: u64,
+        carried: C,
+        matches: impl Fn(&K, &C) -> bool,
+        insert: impl FnOnce(C) -> (K, V),
+        update: impl FnOnce(&mut V, C),
+    ) -> &mut (K, V) {
+        debug_assert_ne!(hash, 0);
+        if self.len * 8 >= self.slots.len() * 5 {
+            self.grow();
+        }
+        let mask = self.slots.len() - 1;
+        let mut place = self.place(hash);
+        loop {
+            let slot = &self.slots[place];
+            if slot.hash == 0 {
+                break;
+            }
+            // SAFETY: a slot with a hash holds an entry.
+            if slot.hash == hash && matches(unsafe { &slot.entry.assume_init_ref().0 }, &carried) {
+                // SAFETY: as above.
+                let entry = unsafe { self.slots[place].entry.assume_init_mut() };
+                update(&mut entry.1, carried);
+                return entry;
+            }
+            place = (place + 1) & mask;
+        }
+        self.len += 1;
+        let slot = &mut self.slots[place];
+        slot.hash = hash;
+        slot.entry.write(insert(carried))
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let larger = (self.slots.len() * 2).max(Self::SMALLEST);
+        let old = std::mem::replace(&mut self.slots, empty_slots(larger));
+        for slot in old {
+            if slot.hash != 0 {
+                let mut place = self.place(slot.hash);
+                while self.slots[place].hash != 0 {
+                    place = (place + 1) & (larger - 1);
+                }
+                self.slots[place] = slot;
+            }
+        }
+    }
+
+    /// Takes entries out, from the end of the table, until it is empty or `take` returns false. The table must not be
+    /// written to between calls until it is empty: the places behind those taken are not in order any more.
+    pub fn drain(&mut self, mut take: impl FnMut(u64, K, V) -> bool) {
+        let mut slots = std::mem::take(&mut self.slots).into_vec();
+        while self.len > 0 {
+            let Some(slot) = slots.pop() else { break };
+            if slot.hash == 0 {
+                continue;
+            }
+            self.len -= 1;
+            // SAFETY: a slot with a hash holds an entry, and the slot has left the table.
+            let (key, value) = unsafe { slot.entry.assume_init() };
+            if !take(slot.hash, key, value) {
+                break;
+            }
+        }
+        if self.len > 0 {
+            self.slots = slots.into_boxed_slice();
+        }
+    }
+
+    /// Takes all entries out and keeps the memory.
+    pub fn drain_and_keep(&mut self, mut take: impl FnMut(u64, K, V)) {
+        for slot in &mut self.slots {
+            if slot.hash != 0 {
+                let hash = std::mem::take(&mut slot.hash);
+                self.len -= 1;
+                // SAFETY: the slot had a hash, so it holds an entry; it is marked empty before the entry is used.
+                let (key, value) = unsafe { slot.entry.assume_init_read() };
+                take(hash, key, value);
+            }
+        }
+    }
+}
+
+/// Fresh zeroed pages of the operating system, touched only where keys come to lie.
+fn empty_slots<K, V>(count: usize) -> Box<[Slot<K, V>]> {
+    let slots = Box::<[Slot<K, V>]>::new_zeroed_slice(count);
+    // SAFETY: a zero hash with an uninitialised entry is an empty slot.
+    unsafe { slots.assume_init() }
+}
+
+impl<K, V> Drop for KeyedTable<K, V> {
+    fn drop(&mut self) {
+        if std::mem::needs_drop::<(K, V)>() {
+            for slot in self.slots.iter_mut().filter(|slot| slot.hash != 0) {
+                // SAFETY: a slot with a hash holds an entry; the table is not used again.
+                unsafe { slot.entry.assume_init_drop() };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Key;
+    use std::collections::BTreeMap;
+
+    fn add(table: &mut KeyedTable<String, u64>, key: &str) {
+        table.upsert(key.to_owned().key_hash(), key, |k, c| k == c, |c| (c.to_owned(), 1), |v, _| *v += 1);
+    }
+
+    fn filled(keys: u64) -> (KeyedTable<String, u64>, BTreeMap<String, u64>) {
+        let (mut table, mut expected) = (KeyedTable::default(), BTreeMap::new());
+        for n in 0..keys * 3 {
+            let key = format!("key {}", n * 7919 % keys);
+            add(&mut table, &key);
+            *expected.entry(key).or_default() += 1;
+        }
+        (table, expected)
+    }
+
+    #[test]
+    fn it_counts_as_a_map_does() {
+        let (mut table, expected) = filled(1000);
+        assert_eq!(table.len(), 1000);
+        let mut counts = BTreeMap::new();
+        table.drain(|_, key, count| counts.insert(key, count).is_none());
+        assert_eq!(counts, expected);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn draining_can_stop_and_go_on() {
+        let (mut table, expected) = filled(500);
+        let mut counts = BTreeMap::new();
+        while !table.is_empty() {
+            let mut budget = 7;
+            table.drain(|_, key, count| {
+                counts.insert(key, count);
+                budget -= 1;
+                budget > 0
+            });
+        }
+        assert_eq!(counts, expected);
+        add(&mut table, "again");
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_kept_table_can_be_filled_again() {
+        let (mut table, expected) = filled(100);
+        let bytes = table.table_bytes();
+        let mut seen = 0;
+        table.drain_and_keep(|_, key, count| {
+            assert_eq!(expected[&key], count);
+            seen += 1;
+        });
+        assert_eq!((seen, table.len(), table.table_bytes()), (100, 0, bytes));
+        add(&mut table, "again");
+        drop(table);
+    }
+}

@@ -1,0 +1,59 @@
+use clap::Args;
+use flink_graph::JobId;
+use flink_protocol::client::{ClientRequestBody, ClientResponseBody};
+use serde::Serialize;
+
+use crate::connection::{ClusterOptions, unexpected};
+use crate::error::{ClientError, Result};
+use crate::output::{self, Format};
+use crate::run::block_on;
+use crate::settings::ConfigurationOptions;
+
+const EXAMPLES: &str = "\
+Example:
+  flink-yarn cancel $(flink-yarn list --output json | jq -r '.jobs[0].jid')";
+
+/// Options of `cancel`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CancelOptions {
+    /// The job, as `list` shows it
+    #[arg(value_name = "JOBID")]
+    job: JobId,
+
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+
+    #[command(flatten)]
+    cluster: ClusterOptions,
+
+    #[command(flatten)]
+    configuration: ConfigurationOptions,
+}
+
+#[derive(Serialize)]
+struct JsonCancelled {
+    #[serde(rename = "job-id")]
+    job: JobId,
+    cancelling: bool,
+}
+
+/// Runs the command.
+pub(crate) fn execute(options: &CancelOptions) -> Result<()> {
+    let configuration = options.configuration.load(|_| {})?;
+    let cluster = options.cluster.require(&configuration)?;
+    let request = ClientRequestBody::CancelJob(options.job);
+    match block_on(async { cluster.connect().await?.request(request).await })? {
+        ClientResponseBody::CancellationSuccess(job) => match options.output {
+            Format::Text => output::line(format!("Cancelling job {job}")),
+            Format::Json => output::json(&JsonCancelled { job, cancelling: true }),
+        },
+        ClientResponseBody::CancellationFailure(reason) => {
+            Err(ClientError::failed(format!("job {} cannot be canceled", options.job))
+                .because_text(reason)
+                .hint("`flink-yarn list -a` shows the jobs"))
+        }
+        _ => Err(unexpected("CancelJob")),
+    }
+}

@@ -1,0 +1,186 @@
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::daemon::{Daemons, JobManagerOptions, TaskManagerOptions};
+use crate::error::{Exit, Result};
+use crate::{cancel, completions, info, list, logs, output, run, standalone};
+
+const HELP: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+Jobs:
+  run          Run a program: in this process, or on a cluster
+  info         Show the plan of a program without running it
+  list         List the jobs of a cluster
+  cancel       Cancel a job
+  logs         Show what JobManager, TaskManagers and jobs have written
+
+Clusters:
+  standalone   Start, stop or look at a cluster on this host, or on the hosts of a workers file
+  jobmanager   Run a JobManager in the foreground
+  taskmanager  Run a TaskManager in the foreground
+
+More:
+  completions  Print a completion script for a shell
+  help         Explain a command
+
+{options}{after-help}";
+
+const AFTER_HELP: &str = "\
+Examples:
+  flink-yarn run ./wordcount --input text.txt --output counts
+  flink-yarn standalone start --taskmanagers 2 --slots 2
+  flink-yarn run -p 4 -d ./wordcount --input text.txt --output counts
+  flink-yarn list -a
+
+Exit codes:
+  0    the job finished, the command succeeded
+  1    the job failed, the command did not succeed
+  2    wrong option, configuration or file; nothing was started
+  3    no JobManager answers
+  4    the program crashed or was refused while its plan was made
+  5    the job was canceled, but not by this command
+  130  ended by Ctrl-C or SIGTERM
+  141  nobody reads the output any more
+With `run -t local` the exit code is the program's own.";
+
+/// Batch and stream processing in Rust: runs programs, starts and looks after clusters.
+#[derive(Debug, Parser)]
+#[command(name = "flink-yarn", version, help_template = HELP, after_help = AFTER_HELP, max_term_width = 110)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a program: in this process, or on a cluster
+    Run(run::RunOptions),
+    /// Show the plan of a program without running it
+    Info(info::InfoOptions),
+    /// List the jobs of a cluster
+    List(list::ListOptions),
+    /// Cancel a job
+    Cancel(cancel::CancelOptions),
+    /// Show what JobManager, TaskManagers and jobs have written
+    Logs(logs::LogsOptions),
+    /// Start, stop or look at a cluster on this host, or on the hosts of a workers file
+    Standalone(standalone::StandaloneOptions),
+    /// Run a JobManager in the foreground
+    Jobmanager(JobManagerOptions),
+    /// Run a TaskManager in the foreground
+    Taskmanager(TaskManagerOptions),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsOptions),
+}
+
+impl Command {
+    fn execute(self, daemons: &dyn Daemons) -> Result<()> {
+        match self {
+            Self::Run(options) => run::execute(&options),
+            Self::Info(options) => info::execute(&options),
+            Self::List(options) => list::execute(&options),
+            Self::Cancel(options) => cancel::execute(&options),
+            Self::Logs(options) => logs::execute(&options),
+            Self::Standalone(options) => standalone::execute(&options),
+            Self::Jobmanager(options) => options.execute(daemons),
+            Self::Taskmanager(options) => options.execute(daemons),
+            Self::Completions(options) => completions::execute(&options, &mut CommandLine::command()),
+        }
+    }
+}
+
+/// Runs the command that `arguments` (the first of which is the name that this was called by) ask for. Everything that
+/// goes wrong is told on standard error and by the exit code.
+pub fn execute(arguments: impl IntoIterator<Item = OsString>, daemons: &dyn Daemons) -> ExitCode {
+    let words = std::iter::once(OsString::from("flink-yarn")).chain(arguments.into_iter().skip(1));
+    let line = match CommandLine::try_parse_from(words) {
+        Ok(line) => line,
+        Err(error) => return explain(&error),
+    };
+    let Err(error) = line.command.execute(daemons) else { return ExitCode::SUCCESS };
+    if error.exit() != Exit::OutputClosed {
+        output::notice(error.to_string());
+    }
+    ExitCode::from(error.exit() as u8)
+}
+
+/// Help and version go to standard output, wrong options to standard error; nobody has to read either.
+fn explain(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    let _ = std::io::stdout().flush();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(Exit::Usage as u8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str) -> std::result::Result<CommandLine, clap::Error> {
+        CommandLine::try_parse_from(std::iter::once("flink-yarn").chain(words.split_whitespace()))
+    }
+
+    fn error_of(words: &str) -> String {
+        parse(words).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_definition_is_sound_and_the_help_names_every_command() {
+        CommandLine::command().debug_assert();
+        for command in CommandLine::command().get_subcommands() {
+            assert!(HELP.contains(&format!("\n  {} ", command.get_name())), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn everything_behind_the_program_is_the_programs() {
+        let check = |words: &str, expect: &[&str]| {
+            let Command::Run(options) = parse(words).unwrap().command else { panic!("{words}") };
+            assert_eq!(options.program_words(), expect, "{words}");
+        };
+        check("run prog", &["prog"]);
+        check("run -p 2 prog -p 3 --help", &["prog", "-p", "3", "--help"]);
+        check("run -t local prog -- -x --version", &["prog", "--", "-x", "--version"]);
+        check("run -p2 -Da=b -d list run help", &["list", "run", "help"]);
+        check("run help", &["help"]);
+    }
+
+    #[test]
+    fn wrong_options_say_what_is_meant() {
+        let table = [
+            ("run --paralelism 2 prog", "--parallelism"),
+            ("run -p none prog", "invalid value 'none'"),
+            ("run -p 0 prog", "invalid value '0'"),
+            ("run -t yarn prog", "[possible values: local, remote]"),
+            ("run -D =x prog", "expected key=value"),
+            ("lst", "similar subcommand exists: 'list'"),
+            ("cancel", "<JOBID>"),
+            ("cancel xyz", "is not a valid job id"),
+            ("list --output yaml", "[possible values: text, json]"),
+            ("standalone start --slots 0", "invalid value '0'"),
+        ];
+        for (words, expect) in table {
+            let error = error_of(words);
+            assert!(error.contains(expect), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn letters_mean_what_they_mean_in_flink() {
+        for words in
+            ["list -r -s -a -m h:1", "run -t remote -p 2 -d -m h:1 -D a=b x", "standalone start -n 2 -s 2 -D a=b"]
+        {
+            assert!(parse(words).is_ok(), "{words}: {}", error_of(words));
+        }
+    }
+}

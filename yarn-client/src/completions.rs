@@ -1,0 +1,26 @@
+use clap::Args;
+use clap_complete::Shell;
+
+use crate::error::Result;
+use crate::output;
+
+const EXAMPLES: &str = "\
+Examples:
+  flink-yarn completions bash > ~/.local/share/bash-completion/completions/flink-yarn
+  flink-yarn completions zsh > \"${fpath[1]}/_flink-yarn\"
+  flink-yarn completions fish > ~/.config/fish/completions/flink-yarn.fish";
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct CompletionsOptions {
+    /// The shell
+    shell: Shell,
+}
+
+/// Runs the command.
+pub(crate) fn execute(options: &CompletionsOptions, command: &mut clap::Command) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(options.shell, command, "flink-yarn", &mut script);
+    output::raw(&String::from_utf8_lossy(&script))
+}

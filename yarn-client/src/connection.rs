@@ -1,0 +1,274 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use flink_graph::{Configuration, configuration::options};
+use flink_protocol::client::{ClientRequest, ClientRequestBody, ClientResponse, ClientResponseBody};
+use flink_protocol::worker::TlsMaterial;
+use flink_transport::{Dialer, HandshakeError, Role, authority};
+
+use crate::cluster_directory::{ClusterDirectoryOption, ClusterRecord};
+use crate::error::{ClientError, Exit, Result};
+use crate::settings;
+
+/// Longest time that connecting takes, handshake included, before the user is told.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Which cluster a command speaks to.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct ClusterOptions {
+    /// Address of the JobManager (default: the configuration, then the cluster started by `standalone start`)
+    #[arg(short = 'm', long, value_name = "HOST:PORT")]
+    pub(crate) jobmanager: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) directory: ClusterDirectoryOption,
+}
+
+/// A cluster that can be asked for a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Cluster {
+    address: String,
+    /// How the address was found, for messages.
+    origin: String,
+    material: Option<TlsMaterial>,
+    frame_limit: u64,
+    request_timeout: Duration,
+}
+
+impl ClusterOptions {
+    /// The cluster that is meant; none when none is known.
+    pub(crate) fn find(&self, configuration: &Configuration) -> Result<Option<Cluster>> {
+        let record = self.directory.folder()?.read()?;
+        let Some((address, origin)) = self.address(configuration, record.as_ref())? else { return Ok(None) };
+        let ours = record.filter(|record| record.address == address);
+        let tls = match &ours {
+            Some(record) => record.tls,
+            None => settings::get(configuration, &options::SECURITY_SSL_INTERNAL_ENABLED)?,
+        };
+        let material = if tls { Some(self.client_keys(configuration)?) } else { None };
+        Ok(Some(Cluster {
+            address,
+            origin,
+            material,
+            frame_limit: settings::get(configuration, &options::RPC_FRAME_SIZE)?.0,
+            request_timeout: settings::get(configuration, &options::RPC_TIMEOUT)?,
+        }))
+    }
+
+    /// The cluster that is meant, for commands that need one.
+    pub(crate) fn require(&self, configuration: &Configuration) -> Result<Cluster> {
+        self.find(configuration)?.ok_or_else(|| {
+            ClientError::new(Exit::Unreachable, "no cluster is known").hint(
+                "start one with `flink-yarn standalone start`, or say where it is with -m HOST:PORT or \
+                 jobmanager.rpc.address",
+            )
+        })
+    }
+
+    fn address(
+        &self,
+        configuration: &Configuration,
+        record: Option<&ClusterRecord>,
+    ) -> Result<Option<(String, String)>> {
+        let port = settings::get(configuration, &options::JOB_MANAGER_RPC_PORT)?;
+        if let Some(given) = &self.jobmanager {
+            return Ok(Some((with_port(given, port)?, "-m".to_owned())));
+        }
+        if let Some(host) = configuration.raw(options::JOB_MANAGER_RPC_ADDRESS.key) {
+            return Ok(Some((with_port(host, port)?, options::JOB_MANAGER_RPC_ADDRESS.key.to_owned())));
+        }
+        Ok(record.map(|record| (record.address.clone(), "flink-yarn standalone start".to_owned())))
+    }
+
+    fn client_keys(&self, configuration: &Configuration) -> Result<TlsMaterial> {
+        let folder = match settings::get(configuration, &options::SECURITY_DIRECTORY)? {
+            Some(folder) => PathBuf::from(folder),
+            None => self.directory.folder()?.security(),
+        };
+        authority::load_material(&folder, Role::Client).map_err(|error| {
+            ClientError::usage("the keys for connecting to the cluster cannot be read").because(&error).hint(
+                "name the folder with the cluster's keys with -D security.directory=DIR, or use -D \
+                 security.ssl.internal.enabled=false for a cluster without TLS",
+            )
+        })
+    }
+}
+
+/// Completes `host` to `host:port`; IPv6 addresses stand in brackets.
+pub(crate) fn with_port(text: &str, port: u16) -> Result<String> {
+    let text = text.trim();
+    let wrong =
+        || ClientError::usage(format!("`{text}` is not an address: expected HOST:PORT, for example localhost:6123"));
+    let behind_host = text.rfind(']').map_or(text, |end| &text[end..]);
+    match behind_host.rsplit_once(':') {
+        None if text.is_empty() => Err(wrong()),
+        None => Ok(format!("{text}:{port}")),
+        Some((_, given)) if given.parse::<u16>().is_ok_and(|port| port > 0) && !text.starts_with(':') => {
+            Ok(text.to_owned())
+        }
+        Some(_) => Err(wrong()),
+    }
+}
+
+impl Cluster {
+    /// For a cluster whose place is known because it was just started here.
+    pub(crate) fn new(address: String, material: Option<TlsMaterial>, configuration: &Configuration) -> Result<Self> {
+        Ok(Self {
+            address,
+            origin: "flink-yarn standalone start".to_owned(),
+            material,
+            frame_limit: settings::get(configuration, &options::RPC_FRAME_SIZE)?.0,
+            request_timeout: settings::get(configuration, &options::RPC_TIMEOUT)?,
+        })
+    }
+
+    /// Connects, or says within seconds why not.
+    pub(crate) async fn connect(&self) -> Result<Connection> {
+        let dialer =
+            Dialer::new(self.material.as_ref(), Role::Client, self.frame_limit, CONNECT_TIMEOUT).map_err(|error| {
+                ClientError::usage("the keys for connecting to the cluster cannot be used").because(&error)
+            })?;
+        let inner = dialer.connect(&self.address, Role::JobManager).await.map_err(|error| self.unreachable(&error))?;
+        Ok(Connection { inner, next: 0, timeout: self.request_timeout, address: self.address.clone() })
+    }
+
+    fn unreachable(&self, error: &HandshakeError) -> ClientError {
+        let hint = match error {
+            HandshakeError::Connect { .. } | HandshakeError::TimedOut(_) => {
+                "check the address (-m HOST:PORT) and `flink-yarn standalone status`; `flink-yarn standalone start` \
+                 starts a cluster here; `flink-yarn run -t local` needs none"
+            }
+            HandshakeError::Tls(_) | HandshakeError::NotOurProtocol | HandshakeError::Broken(_) => {
+                "both sides need the same security.ssl.internal.enabled, and keys of the same cluster (security.directory)"
+            }
+            _ => "the JobManager's log says more: flink-yarn logs --jobmanager",
+        };
+        ClientError::new(Exit::Unreachable, format!("no JobManager answers at {} (from {})", self.address, self.origin))
+            .because(error)
+            .hint(hint)
+    }
+}
+
+/// A connection to the JobManager: one request at a time.
+pub(crate) struct Connection {
+    inner: flink_transport::Connection,
+    next: u64,
+    timeout: Duration,
+    address: String,
+}
+
+impl Connection {
+    /// Asks and waits for the answer. When this is dropped half-way the connection is of no use any more.
+    pub(crate) async fn request(&mut self, body: ClientRequestBody) -> Result<ClientResponseBody> {
+        self.request_slow(body, Duration::ZERO).await
+    }
+
+    /// Asks for something that takes the JobManager up to `extra` to answer.
+    pub(crate) async fn request_slow(
+        &mut self,
+        body: ClientRequestBody,
+        extra: Duration,
+    ) -> Result<ClientResponseBody> {
+        let allowed = self.timeout + extra;
+        match tokio::time::timeout(allowed, self.exchange(body)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                Err(self.lost().because_text(format!("no answer within {} s (rpc.ask.timeout)", allowed.as_secs())))
+            }
+        }
+    }
+
+    async fn exchange(&mut self, body: ClientRequestBody) -> Result<ClientResponseBody> {
+        let number = self.next;
+        self.next += 1;
+        let request = ClientRequest { number, body };
+        if let Err(error) = self.inner.writer.write(&request).await {
+            return Err(self.lost().because(&error));
+        }
+        loop {
+            match self.inner.reader.read::<ClientResponse>().await {
+                // The answer to a request that was given up waiting for.
+                Ok(Some(response)) if response.number != number => {}
+                Ok(Some(response)) => return response.body.map_err(ClientError::failed),
+                Ok(None) => return Err(self.lost().because_text("it closed the connection")),
+                Err(error) => return Err(self.lost().because(&error)),
+            }
+        }
+    }
+
+    fn lost(&self) -> ClientError {
+        ClientError::new(Exit::Unreachable, format!("lost the connection to the JobManager at {}", self.address))
+            .hint("see whether it runs with `flink-yarn standalone status`, and its jobs with `flink-yarn list -a`")
+    }
+}
+
+/// For an answer that does not belong to the question.
+pub(crate) fn unexpected(asked: &str) -> ClientError {
+    ClientError::failed(format!("the JobManager's answer to {asked} is none"))
+        .hint("use the same version of flink-yarn on all hosts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(folder: &std::path::Path, jobmanager: Option<&str>) -> ClusterOptions {
+        ClusterOptions { jobmanager: jobmanager.map(str::to_owned), directory: ClusterDirectoryOption::of(folder) }
+    }
+
+    #[test]
+    fn addresses_are_completed() {
+        let check =
+            |text: &str, expect: Option<&str>| assert_eq!(with_port(text, 6123).ok().as_deref(), expect, "{text}");
+        check("host", Some("host:6123"));
+        check("host:1", Some("host:1"));
+        check("[::1]", Some("[::1]:6123"));
+        check("[::1]:70", Some("[::1]:70"));
+        check("host:port", None);
+        check("host:0", None);
+        check(":1", None);
+        check("", None);
+    }
+
+    #[test]
+    fn the_option_wins_over_configuration_and_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut configuration = Configuration::default();
+        configuration.set("security.ssl.internal.enabled", "false");
+        let found = |options: &ClusterOptions, configuration: &Configuration| {
+            options.find(configuration).unwrap().map(|cluster| cluster.address)
+        };
+        assert_eq!(found(&options(folder.path(), None), &configuration), None);
+        let record =
+            ClusterRecord { address: "r:1".to_owned(), rest: None, tls: false, started: 0, processes: Vec::new() };
+        options(folder.path(), None).directory.folder().unwrap().write(&record).unwrap();
+        assert_eq!(found(&options(folder.path(), None), &configuration).as_deref(), Some("r:1"));
+        configuration.set("jobmanager.rpc.address", "c");
+        assert_eq!(found(&options(folder.path(), None), &configuration).as_deref(), Some("c:6123"));
+        assert_eq!(found(&options(folder.path(), Some("o:2")), &configuration).as_deref(), Some("o:2"));
+    }
+
+    #[test]
+    fn missing_keys_and_clusters_say_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = options(folder.path(), Some("h:1")).find(&Configuration::default()).unwrap_err();
+        assert!(error.to_string().contains("security.directory=DIR"), "{error}");
+        let error = options(folder.path(), None).require(&Configuration::default()).unwrap_err();
+        assert_eq!(error.exit(), Exit::Unreachable);
+        assert!(error.to_string().contains("standalone start"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_told_at_once() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let cluster = Cluster::new(address.clone(), None, &Configuration::default()).unwrap();
+        let error = cluster.connect().await.err().unwrap();
+        assert_eq!(error.exit(), Exit::Unreachable);
+        let text = error.to_string();
+        assert!(text.contains(&address) && text.contains("refused") && text.contains("hint: check"), "{text}");
+    }
+}

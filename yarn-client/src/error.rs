@@ -1,0 +1,120 @@
+use std::error::Error;
+use std::fmt;
+
+/// Why a command did not end well: the exit codes of `flink-yarn`, for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The job failed, or the command did not succeed.
+    Failed = 1,
+    /// A wrong option, a wrong configuration, a missing file: nothing was started.
+    Usage = 2,
+    /// No JobManager answers.
+    Unreachable = 3,
+    /// The program could not be started, crashed or was refused while its plan was made.
+    Program = 4,
+    /// The job was canceled, but not from here.
+    Canceled = 5,
+    /// Ended by Ctrl-C or SIGTERM.
+    Interrupted = 130,
+    /// Nobody reads the output any more: `flink-yarn logs | head`.
+    OutputClosed = 141,
+}
+
+/// One clear message: what is wrong, why, and what to do.
+#[derive(Debug)]
+pub struct ClientError {
+    exit: Exit,
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+}
+
+/// The result of a command.
+pub(crate) type Result<T, E = ClientError> = std::result::Result<T, E>;
+
+impl ClientError {
+    /// An error with an exit code.
+    #[must_use]
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), causes: Vec::new(), hint: None }
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub(crate) fn output_closed() -> Self {
+        Self::new(Exit::OutputClosed, "")
+    }
+
+    /// Adds a cause and the causes below it.
+    #[must_use]
+    pub fn because(mut self, cause: &dyn Error) -> Self {
+        let mut next = Some(cause);
+        while let Some(error) = next {
+            self = self.because_text(error.to_string());
+            next = error.source();
+        }
+        self
+    }
+
+    /// Adds a cause that is known as text only. A cause that the text before it contains already is left out.
+    #[must_use]
+    pub fn because_text(mut self, cause: impl Into<String>) -> Self {
+        let cause = cause.into();
+        let last = self.causes.last().unwrap_or(&self.message);
+        if !cause.is_empty() && !last.contains(&cause) {
+            self.causes.push(cause);
+        }
+        self
+    }
+
+    /// Says what the user can do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        for cause in &self.causes {
+            write!(f, "\n  caused by: {}", indented(cause))?;
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {}", indented(hint)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for ClientError {}
+
+fn indented(text: &str) -> String {
+    text.trim_end().replace('\n', "\n    ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_causes_and_hint_are_lines() {
+        let error = ClientError::usage("no file `a`").because_text("not found").because_text("found").hint("look");
+        assert_eq!(error.to_string(), "error: no file `a`\n  caused by: not found\nhint: look");
+        assert_eq!(error.exit(), Exit::Usage);
+    }
+}

@@ -1,0 +1,118 @@
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use flink_graph::{JobGraph, JobId, JobStatus};
+use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
+
+use super::progress::Progress;
+use super::remote::named;
+use super::signals::{Signals, interrupted};
+use crate::connection::{Cluster, Connection, unexpected};
+use crate::error::{Exit, Result};
+use crate::output;
+
+/// Longest time that a lost JobManager is looked for again.
+const RECONNECT_FOR: Duration = Duration::from_secs(20);
+
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Longest wait for the end of a job that was cancelled. Its worker is killed long before.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Shows a job until it has ended. Ctrl-C cancels it and waits for its end; a second one does not wait.
+pub(super) async fn follow(
+    cluster: &Cluster,
+    connection: Connection,
+    graph: &JobGraph,
+    signals: &mut Signals,
+) -> Result<JobResult> {
+    let progress = Progress::new(graph);
+    let mut watching = pin!(watch(cluster, connection, graph.job_id, &progress));
+    tokio::select! {
+        result = &mut watching => return result,
+        () = signals.next() => {}
+    }
+    progress.clear();
+    output::notice(format!("Cancelling job {}; Ctrl-C again leaves without waiting", named(graph)));
+    let cancelled = async {
+        cancel(cluster, graph.job_id).await?;
+        tokio::time::timeout(CANCEL_TIMEOUT, &mut watching).await.unwrap_or_else(|_| Err(not_ended(graph)))
+    };
+    let result = tokio::select! {
+        result = cancelled => result?,
+        () = signals.next() => return Err(left(graph)),
+    };
+    match result.status {
+        JobStatus::Canceled => Err(interrupted(&format!("job {} was canceled", named(graph)))),
+        _ => Ok(result),
+    }
+}
+
+/// Waits for the result; goes on with a new connection when one breaks.
+async fn watch(cluster: &Cluster, connection: Connection, job: JobId, progress: &Progress) -> Result<JobResult> {
+    let mut connection = connection;
+    loop {
+        match wait(&mut connection, job, progress).await {
+            Err(error) if error.exit() == Exit::Unreachable => {
+                progress.clear();
+                output::notice(format!("{error}\ntrying to reach it again for {} s", RECONNECT_FOR.as_secs()));
+                connection = reconnect(cluster).await?;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn wait(connection: &mut Connection, job: JobId, progress: &Progress) -> Result<JobResult> {
+    // The first answer comes soon, so that the first picture does; later ones at the pace of the display.
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let wait_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let question = ClientRequestBody::RequestJobResult { job, wait_ms };
+        match connection.request_slow(question, pause).await? {
+            ClientResponseBody::JobResult(result) => {
+                progress.clear();
+                return Ok(*result);
+            }
+            ClientResponseBody::JobRunning(details) => progress.show(&details),
+            _ => return Err(unexpected("RequestJobResult")),
+        }
+        pause = progress.interval();
+    }
+}
+
+async fn reconnect(cluster: &Cluster) -> Result<Connection> {
+    let until = Instant::now() + RECONNECT_FOR;
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match cluster.connect().await {
+            Err(_) if Instant::now() + pause < until => tokio::time::sleep(pause).await,
+            result => return result,
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// On a connection of its own: the other one waits for the result.
+async fn cancel(cluster: &Cluster, job: JobId) -> Result<()> {
+    match cluster.connect().await?.request(ClientRequestBody::CancelJob(job)).await? {
+        // A job that cannot be cancelled has ended by itself just now; the result says how.
+        ClientResponseBody::CancellationSuccess(_) | ClientResponseBody::CancellationFailure(_) => Ok(()),
+        _ => Err(unexpected("CancelJob")),
+    }
+}
+
+fn not_ended(graph: &JobGraph) -> crate::ClientError {
+    interrupted(&format!(
+        "job {} was told to end but has not ended within {} s",
+        named(graph),
+        CANCEL_TIMEOUT.as_secs()
+    ))
+    .hint("see what it does with `flink-yarn list` and `flink-yarn logs`")
+}
+
+fn left(graph: &JobGraph) -> crate::ClientError {
+    interrupted(&format!("left while job {} was being canceled", named(graph)))
+        .hint(format!("if it still runs: flink-yarn cancel {}", graph.job_id))
+}

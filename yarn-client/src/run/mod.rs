@@ -1,0 +1,157 @@
+//! `flink-yarn run`: a program in its own process with an embedded cluster (`local`), or on a cluster (`remote`).
+
+/// Runs the program in its own process.
+mod local;
+
+/// Runs the program's jobs on a cluster, one after another.
+mod remote;
+
+/// Follows one job to its end.
+mod follow;
+
+/// What the user sees of a running job.
+mod progress;
+
+/// Ctrl-C and SIGTERM.
+mod signals;
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use flink_graph::Configuration;
+use flink_graph::configuration::{ConfigValue, options};
+
+use crate::connection::{Cluster, ClusterOptions};
+use crate::error::{ClientError, Result};
+use crate::output::Format;
+use crate::program::{Program, ProgramArguments};
+use crate::settings::{self, ConfigurationOptions};
+
+const EXAMPLES: &str = "\
+Examples:
+  flink-yarn run ./wordcount --input text.txt --output counts
+  flink-yarn run -t local -p 4 ./wordcount --input text.txt --output counts
+  flink-yarn run -m host:6123 -d -D restart-strategy.type=fixed-delay ./wordcount --input ...
+
+Everything behind PROGRAM goes to the program as it is. The program's own output goes to standard
+output, what is told about the job to standard error. A program that runs remotely has no standard
+input. While a remote job runs, Ctrl-C cancels it; a second Ctrl-C does not wait for its end.";
+
+/// Where a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Target {
+    /// In the program's own process, with an embedded cluster
+    Local,
+    /// On the cluster that -m, the configuration or `standalone start` names
+    Remote,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "flink-yarn run [OPTIONS] PROGRAM [ARGS]...",
+    after_help = EXAMPLES,
+    subcommand_value_name = "PROGRAM",
+    disable_help_subcommand = true,
+    subcommand_help_heading = "Program"
+)]
+pub(crate) struct RunOptions {
+    /// Where the program runs (default: remote with -m, else execution.target, else remote when a cluster is known, else local)
+    #[arg(short, long, value_name = "TARGET")]
+    target: Option<Target>,
+
+    /// Parallelism of operators that have none of their own
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    parallelism: Option<u32>,
+
+    /// Submit the job and leave
+    #[arg(short, long)]
+    detached: bool,
+
+    /// Name of the job, where the program gives none
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+
+    /// Longest time that the program may take to make its plan
+    #[arg(long, value_name = "DURATION", default_value = "10 min", value_parser = duration)]
+    plan_timeout: Duration,
+
+    #[command(flatten)]
+    cluster: ClusterOptions,
+
+    #[command(flatten)]
+    configuration: ConfigurationOptions,
+
+    #[command(subcommand)]
+    program: Option<ProgramArguments>,
+}
+
+/// A duration in the form of the configuration.
+pub(crate) fn duration(text: &str) -> std::result::Result<Duration, String> {
+    Duration::parse(text.trim()).ok_or_else(|| format!("expected {}", Duration::EXPECTED))
+}
+
+impl RunOptions {
+    fn load(&self) -> Result<Configuration> {
+        self.configuration.load(|configuration| {
+            if let Some(parallelism) = self.parallelism {
+                configuration.set(options::DEFAULT_PARALLELISM.key, parallelism.to_string());
+            }
+            if let Some(name) = &self.name {
+                configuration.set(options::PIPELINE_NAME.key, name);
+            }
+        })
+    }
+
+    /// The cluster to run on; none for a local run.
+    fn target(&self, configuration: &Configuration) -> Result<Option<Cluster>> {
+        let configured = settings::get(configuration, &options::EXECUTION_TARGET)?;
+        let named = self.cluster.jobmanager.as_ref().map(|_| Target::Remote);
+        let configured = || configured.and_then(|name| Target::from_str(&name, true).ok());
+        let chosen = self.target.or(named).or_else(configured);
+        match chosen {
+            Some(Target::Local) => Ok(None),
+            Some(Target::Remote) => self.cluster.require(configuration).map(Some),
+            None => self.cluster.find(configuration),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn program_words(&self) -> Vec<&str> {
+        let Some(ProgramArguments::Program(words)) = &self.program else { return Vec::new() };
+        words.iter().filter_map(|word| word.to_str()).collect()
+    }
+}
+
+/// Runs the command.
+pub(crate) fn execute(options: &RunOptions) -> Result<()> {
+    let program = Program::find(options.program.as_ref(), "run")?;
+    let configuration = options.load()?;
+    let attached = settings::get(&configuration, &flink_graph::options::EXECUTION_ATTACHED)? && !options.detached;
+    match options.target(&configuration)? {
+        None if options.detached => Err(ClientError::usage("a local job cannot be detached: it ends with its program")
+            .hint("leave -d out, or start a cluster with `flink-yarn standalone start` and use -t remote")),
+        None => local::run(&program, &configuration),
+        Some(cluster) => {
+            let run =
+                remote::RemoteRun { cluster, attached, format: options.output, plan_timeout: options.plan_timeout };
+            block_on(run.run(program, configuration))
+        }
+    }
+}
+
+/// Runs a command's asynchronous part on this thread.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ClientError::failed("cannot set up network and timers").because(&error))?;
+    let result = runtime.block_on(work);
+    // Name look-ups and hashing that nobody waits for any more must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
