@@ -269,7 +269,8 @@ impl<T: Data> Stage<T> for SharedOutput<T> {
         let room = self.consumers.iter_mut().fold(true, |room, consumer| consumer.has_room() && room);
         if room && self.pending.iter().any(|pending| pending.remaining() > 0) {
             self.flags.clear_output_full();
-            return self.advance_pending();
+            // The last record that waited may have filled an output again.
+            return self.advance_pending() && !self.flags.interrupted();
         }
         room
     }

@@ -59,15 +59,26 @@ fn failure(error: Option<OperatorError>) -> TaskError {
 }
 
 /// What the flags of a task mean at the beginning of a step: go on, or not.
-fn check<T>(flags: &TaskFlags, chain: &mut (impl ChunkConsumer<T> + ?Sized)) -> Result<Option<Step>, TaskError> {
+fn check<T>(
+    flags: &TaskFlags,
+    dirty: &mut bool,
+    chain: &mut (impl ChunkConsumer<T> + ?Sized),
+) -> Result<Option<Step>, TaskError> {
+    let interrupted = flags.interrupted();
+    let room = !interrupted || flags.failed() || chain.has_room();
+    // Asking for room moves records that waited for it, so that an operator may have failed only now.
     if flags.failed() {
         return Err(failure(chain.take_error()));
     }
-    if flags.interrupted() {
-        if !chain.has_room() {
-            return Ok(Some(Step::WantsOutputRoom));
-        }
+    if !room {
+        // A part of the chain that had room may have cleared the flag for itself.
+        flags.set_output_full();
+        return Ok(Some(Step::WantsOutputRoom));
+    }
+    if interrupted {
         flags.clear_output_full();
+        // Records that waited may be in a chunk now that nothing else would hand on.
+        *dirty = true;
     }
     Ok(None)
 }
@@ -143,7 +154,7 @@ impl<T: Data> Driver for OneInputDriver<T> {
     }
 
     fn step(&mut self, _now: Duration) -> Result<Step, TaskError> {
-        if let Some(step) = check(&self.flags, &mut *self.chain)? {
+        if let Some(step) = check(&self.flags, &mut self.dirty, &mut *self.chain)? {
             return Ok(step);
         }
         for _ in 0..CHUNKS_PER_STEP {
@@ -210,7 +221,7 @@ impl<A: Data, B: Data> Driver for TwoInputDriver<A, B> {
     }
 
     fn step(&mut self, _now: Duration) -> Result<Step, TaskError> {
-        if let Some(step) = check(&self.flags, self.chain.first())? {
+        if let Some(step) = check(&self.flags, &mut self.dirty, self.chain.first())? {
             return Ok(step);
         }
         let first = !self.first.ended && self.first.fill()?;
@@ -338,7 +349,8 @@ impl SourceDriver {
             SourceStatus::Pending(until) => {
                 self.dirty = false;
                 self.chain.flush();
-                Ok(Step::WantsInput(until))
+                // What the flush brought to an operator may have failed there.
+                Ok(if self.flags.failed() { Step::DidWork } else { Step::WantsInput(until) })
             }
         }
     }
@@ -365,7 +377,7 @@ impl Driver for SourceDriver {
     }
 
     fn step(&mut self, now: Duration) -> Result<Step, TaskError> {
-        if let Some(step) = check(&self.flags, &mut *self.chain)? {
+        if let Some(step) = check(&self.flags, &mut self.dirty, &mut *self.chain)? {
             return Ok(step);
         }
         match self.state {

@@ -47,6 +47,7 @@ pub struct ResultWriter<T> {
     bytes_out: Arc<AtomicU64>,
     error: Option<BoxError>,
     scratch: Vec<u8>,
+    ended: bool,
 }
 
 impl<T: Data> ResultWriter<T> {
@@ -86,7 +87,7 @@ impl<T: Data> ResultWriter<T> {
     ) -> Self {
         let lanes = targets.map(|target| Lane { chunk: Chunk::default(), heap_bytes: 0, full: false, target }).collect();
         let limits = ChunkLimits::of::<T>(chunk_bytes);
-        Self { lanes, limits, flags, records_out, bytes_out, error: None, scratch: Vec::new() }
+        Self { lanes, limits, flags, records_out, bytes_out, error: None, scratch: Vec::new(), ended: false }
     }
 
     /// Number of subpartitions.
@@ -123,8 +124,11 @@ impl<T: Data> ResultWriter<T> {
         }
     }
 
-    /// Hands on the rest and the end of the partition.
+    /// Hands on the rest and the end of the partition, once: a task asks again as long as another output has not ended.
     pub fn end(&mut self) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         self.flush();
         for lane in &self.lanes {
             if let Target::Pipelined(queue) = &lane.target {

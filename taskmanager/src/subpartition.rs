@@ -202,6 +202,14 @@ impl<T: Data> SubpartitionView for Subpartition<T> {
         u32::try_from(self.lock().queue.len()).unwrap_or(u32::MAX)
     }
 
+    fn is_event_next(&self) -> bool {
+        let state = self.lock();
+        match state.queue.front() {
+            Some(element) => matches!(element, Element::EndOfPartition),
+            None => state.failure.is_some(),
+        }
+    }
+
     fn set_listener(&self, listener: Listener) {
         self.listen(listener);
     }

@@ -2,6 +2,9 @@
 //!
 //! `cargo test --release -p flink-taskmanager --test network_throughput -- --ignored --nocapture --test-threads 1`
 
+// Helpers of a test may fail like the test itself.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -51,10 +54,12 @@ impl SubpartitionView for Generator {
     fn close(&self, _reason: &str) {}
 }
 
+type Listener = Arc<dyn Fn() + Send + Sync>;
+
 /// Sends what it is told to, for round trips.
 #[derive(Default)]
 struct Pipe {
-    queue: Mutex<(Vec<Bytes>, Option<Arc<dyn Fn() + Send + Sync>>)>,
+    queue: Mutex<(Vec<Bytes>, Option<Listener>)>,
 }
 
 impl Pipe {
@@ -99,19 +104,6 @@ impl PartitionDirectory for Directory {
     }
 
     fn set_listener(&self, _listener: Arc<dyn Fn() + Send + Sync>) {}
-}
-
-/// Tells another thread of each element, as the queue of a task would.
-struct Inbox(Sender<Bytes>);
-
-impl RemoteChannel for Inbox {
-    fn on_element(&self, element: Bytes) {
-        self.0.send(element).ok();
-    }
-
-    fn on_failure(&self, failure: TaskFailure) {
-        panic!("{failure:?}");
-    }
 }
 
 fn plane(directory: Directory, tls: Option<DataPlaneTls>) -> DataPlane {

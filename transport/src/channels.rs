@@ -25,29 +25,36 @@ pub fn in_memory<A, B>(capacity: usize) -> (ChannelPair<A, B>, ChannelPair<B, A>
 }
 
 impl Connection {
-    /// Moves the messages in a task of its own. Each direction holds `capacity` messages; a peer that takes nothing for
-    /// `write_timeout` is disconnected.
+    /// Moves the messages in a task of its own. `read_ahead` messages are taken from the socket before somebody wants
+    /// them, `send_queue` wait for the peer; one that takes nothing for `write_timeout` is disconnected.
     #[must_use]
-    pub fn into_channels<In, Out>(self, capacity: usize, write_timeout: Duration) -> ChannelPair<In, Out>
+    pub fn into_channels<In, Out>(
+        self,
+        read_ahead: usize,
+        send_queue: usize,
+        write_timeout: Duration,
+    ) -> ChannelPair<In, Out>
     where
         In: DeserializeOwned + Send + 'static,
         Out: Serialize + Send + Sync + 'static,
     {
-        let (near, far) = in_memory(capacity);
+        let (received, incoming) = mpsc::channel(read_ahead);
+        let (outgoing, to_send) = mpsc::channel(send_queue);
         tokio::spawn(async move {
             let peer = self.peer;
-            if let Err(error) = pump(self, far, write_timeout).await {
+            if let Err(error) = pump(self, to_send, received, write_timeout).await {
                 tracing::debug!(%peer, %error, "connection ended");
             }
         });
-        near
+        ChannelPair { incoming, outgoing }
     }
 }
 
 /// Ends when the other side has closed, when ours has nothing more to say, or with an error.
 async fn pump<In, Out>(
     connection: Connection,
-    channels: ChannelPair<Out, In>,
+    mut to_send: mpsc::Receiver<Out>,
+    received: mpsc::Sender<In>,
     write_timeout: Duration,
 ) -> Result<(), FrameError>
 where
@@ -55,7 +62,6 @@ where
     Out: Serialize,
 {
     let Connection { mut reader, mut writer, .. } = connection;
-    let ChannelPair { incoming: mut to_send, outgoing: received } = channels;
     let reading = async {
         while let Some(message) = reader.read().await? {
             if received.send(message).await.is_err() {

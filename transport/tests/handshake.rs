@@ -176,8 +176,8 @@ async fn nobody_there_is_said_with_the_address() {
 #[tokio::test]
 async fn channels_carry_messages_and_their_end() {
     let (served, dialed) = meet(None, None, Role::Client).await;
-    let mut served = served.unwrap().into_channels::<u32, String>(4, TIMEOUT);
-    let mut dialed = dialed.unwrap().into_channels::<String, u32>(4, TIMEOUT);
+    let mut served = served.unwrap().into_channels::<u32, String>(4, 4, TIMEOUT);
+    let mut dialed = dialed.unwrap().into_channels::<String, u32>(4, 4, TIMEOUT);
     for number in 0..100 {
         dialed.outgoing.send(number).await.unwrap();
         served.outgoing.send(number.to_string()).await.unwrap();
@@ -194,7 +194,7 @@ async fn channels_carry_messages_and_their_end() {
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_disconnected() {
     let (served, dialed) = meet(None, None, Role::Client).await;
-    let mut served = served.unwrap().into_channels::<u32, Vec<u8>>(4, Duration::from_millis(50));
+    let mut served = served.unwrap().into_channels::<u32, Vec<u8>>(4, 4, Duration::from_millis(50));
     let piece = vec![0_u8; 512 << 10];
     let mut sent = 0;
     while served.outgoing.send(piece.clone()).await.is_ok() {

@@ -107,7 +107,7 @@ pub(crate) struct DaemonOptions {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
 
-    /// Leave the terminal and the session that it was started from
+    /// Leave the terminal that it was started from
     #[arg(long, hide = true)]
     daemon: bool,
 

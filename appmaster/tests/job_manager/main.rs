@@ -1,5 +1,8 @@
 //! The JobManager from outside: events in, actions out. One TaskManager or client message a line.
 
+// Helper functions outside of #[test] fail by panicking, too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wrong_self_convention)]
+
 /// A JobManager with TaskManagers and clients that do what they are told.
 mod bench;
 

@@ -1,5 +1,8 @@
 //! A standalone cluster of real processes, as the commands see it.
 
+// Everything here is a test, but not every function stands in a `#[test]`.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

@@ -5,6 +5,7 @@ use flink_api::{BoxError, Configuration, ExecuteError, Executor, JobClient, Prog
 use flink_protocol::program::{OUTCOME_VARIABLE, PlanOutcome, ProgramRequest, REQUEST_VARIABLE};
 use flink_protocol::wire;
 
+use crate::local::set_working_directory;
 use crate::replay::EndedJob;
 
 /// What the client said, from the file that it named.
@@ -39,7 +40,9 @@ impl PlanExecutor {
 
 impl Executor for PlanExecutor {
     fn configuration(&self) -> Configuration {
-        self.request.configuration.clone()
+        let mut configuration = self.request.configuration.clone();
+        set_working_directory(&mut configuration);
+        configuration
     }
 
     fn plans(&self) -> bool {

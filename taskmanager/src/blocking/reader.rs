@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::BlockingError;
-use super::block::{
-    BLOCK_HEADER_SIZE, BlockError, BlockHeader, INDEX_ENTRY_SIZE, IndexEntry, split_element,
-};
+use super::block::{BLOCK_HEADER_SIZE, BlockError, BlockHeader, INDEX_ENTRY_SIZE, IndexEntry, split_element};
 use crate::network::{ReadOutcome, SubpartitionView};
 
 /// The file of a partition; removed when it is dropped.

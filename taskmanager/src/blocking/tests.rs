@@ -180,7 +180,7 @@ fn damaged_runs_of_any_kind_are_refused() {
             let at = random(&mut state) % damaged.len();
             damaged[at] ^= 1 << (random(&mut state) % 8);
         }
-        if random(&mut state) % 4 == 0 {
+        if random(&mut state).is_multiple_of(4) {
             damaged.truncate(random(&mut state) % damaged.len());
         }
         let whole_blocks = run.starts_with(&damaged);

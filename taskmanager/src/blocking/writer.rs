@@ -215,6 +215,8 @@ fn elements_of_block(run: &[Entry]) -> usize {
 
 impl PartitionFile {
     fn write(&self, bytes: &[u8], offset: u64) -> Result<(), BlockingError> {
-        self.file().write_all_at(bytes, offset).map_err(|source| BlockingError::io("write", self.path(), offset, source))
+        self.file()
+            .write_all_at(bytes, offset)
+            .map_err(|source| BlockingError::io("write", self.path(), offset, source))
     }
 }

@@ -176,8 +176,7 @@ impl DataPlane {
     ) -> ChannelHandle {
         for _ in 0..OPEN_ATTEMPTS {
             let mailbox = self.shared.mailbox_for(address);
-            let opened =
-                mailbox.open_channel(partition, subpartition, initial_credit, Arc::clone(&channel));
+            let opened = mailbox.open_channel(partition, subpartition, initial_credit, Arc::clone(&channel));
             match opened {
                 Some(handle) => return handle,
                 None => self.shared.forget(address, &mailbox),

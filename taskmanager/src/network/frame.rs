@@ -154,10 +154,14 @@ pub enum ChannelFailure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The first frame is not a Hello of ours.
-    #[error("the peer does not speak the data protocol (it may be another service, or use TLS where this side does not)")]
+    #[error(
+        "the peer does not speak the data protocol (it may be another service, or use TLS where this side does not)"
+    )]
     NotADataConnection,
     /// The Hello is of another version.
-    #[error("the peer speaks version {theirs} of the data protocol, this worker version {NETWORK_VERSION}: run the same build")]
+    #[error(
+        "the peer speaks version {theirs} of the data protocol, this worker version {NETWORK_VERSION}: run the same build"
+    )]
     Version {
         /// Version of the peer.
         theirs: u16,

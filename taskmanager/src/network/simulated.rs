@@ -106,8 +106,7 @@ impl SimulatedLink {
         let (server_awake, server_wake) = flag();
         let mailbox = Mailbox::new(client_wake);
         let decoder = FrameDecoder::for_elements(Arc::new(SegmentPool::default()), consumer.max_element);
-        let client =
-            ClientConnection::new(consumer, "the simulated worker".to_owned(), Arc::clone(&mailbox), now);
+        let client = ClientConnection::new(consumer, "the simulated worker".to_owned(), Arc::clone(&mailbox), now);
         let server = ServerConnection::new(producer, directory, server_wake, now);
         let partition_listener = server.partition_listener();
         let link = Self {

@@ -15,8 +15,11 @@ pub trait Connector: Send + 'static {
     fn connect(&mut self) -> Pin<Box<dyn Future<Output = Result<JobManagerLink, String>> + Send + '_>>;
 }
 
-/// Messages that may wait in each direction of a connection.
-const LINK_QUEUE: usize = 1024;
+/// Messages of the JobManager that are read before they are handled.
+const READ_AHEAD: usize = 64;
+
+/// Messages that may wait for the JobManager: all tasks of a large job may change their state at one moment.
+const SEND_QUEUE: usize = 1 << 16;
 
 /// Connects over TCP, with mutual TLS where the dialer has keys.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl Connector for NetworkConnector {
     fn connect(&mut self) -> Pin<Box<dyn Future<Output = Result<JobManagerLink, String>> + Send + '_>> {
         Box::pin(async {
             let connection = self.dialer.connect(&self.address, Role::JobManager).await.map_err(|e| e.to_string())?;
-            Ok(connection.into_channels(LINK_QUEUE, self.write_timeout))
+            Ok(connection.into_channels(READ_AHEAD, SEND_QUEUE, self.write_timeout))
         })
     }
 }

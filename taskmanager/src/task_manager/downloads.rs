@@ -105,7 +105,9 @@ impl TaskManagerCore {
     pub(super) fn forget_unwanted_downloads(&mut self) {
         let unwanted: Vec<String> =
             self.downloads.keys().filter(|sha256| self.jobs_that_wait_for(sha256).is_empty()).cloned().collect();
-        unwanted.iter().for_each(|sha256| drop(self.downloads.remove(sha256)));
+        for sha256 in unwanted {
+            self.downloads.remove(&sha256);
+        }
     }
 
     pub(super) fn resume_downloads(&mut self, now: Duration) {

@@ -9,8 +9,9 @@ use flink_protocol::worker::{FromWorker, ToWorker, WorkerStart};
 use super::event::{Event, WorkerId};
 use super::logs::BoundedLog;
 
-/// Messages to a worker that has not taken them yet; a worker that leaves more lie is killed.
-pub const WORKER_QUEUE: usize = 1024;
+/// Messages to a worker that has not taken them yet (a large job is deployed at one moment); a worker that leaves more
+/// lie is killed.
+pub const WORKER_QUEUE: usize = 1 << 16;
 
 /// Starts workers: as processes, or within this one.
 pub trait WorkerLauncher: Send {

@@ -41,6 +41,12 @@ pub mod shell;
 /// How the JobManager is reached.
 pub mod connector;
 
+/// Connections, opened one after the other.
+mod links;
+
+/// The settings of the shell, and who this TaskManager is.
+mod settings;
+
 /// How workers are started.
 pub mod launcher;
 
@@ -70,5 +76,6 @@ pub use connector::{Connector, InMemoryConnector, JobManagerLink, NetworkConnect
 pub use event::{Action, Event, WorkerId};
 pub use launcher::{WorkerControl, WorkerEvents, WorkerLaunch, WorkerLauncher};
 pub use process::ProcessLauncher;
-pub use shell::{TaskManagerError, TaskManagerProcess, host_name, new_task_manager_id};
+pub use settings::{host_name, new_task_manager_id};
+pub use shell::{TaskManagerError, TaskManagerProcess};
 pub use state_machine::TaskManagerCore;

@@ -74,7 +74,9 @@ fn spawn(launch: &WorkerLaunch, control: &StdUnixStream) -> Result<Child, String
     let own =
         std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with(OWN_VARIABLES));
     let mut command = Command::new(program);
-    own.for_each(|name| drop(command.env_remove(name)));
+    for name in own {
+        command.env_remove(name);
+    }
     command
         .args(&launch.start.job.graph.arguments)
         .env(MODE_VARIABLE, WORKER_MODE)

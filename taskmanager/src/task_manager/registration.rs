@@ -88,9 +88,14 @@ impl TaskManagerCore {
         }
     }
 
-    pub(super) fn refused(&mut self, reason: &str) {
-        if matches!(self.phase, Phase::Registering { .. }) {
-            self.terminate(format!("the JobManager refuses this TaskManager: {reason}"), true);
+    /// A candidate is turned away; one that was accepted is told that the cluster ends.
+    pub(super) fn refused(&mut self, now: Duration, epoch: Epoch, reason: &str) {
+        match self.phase {
+            Phase::Registering { .. } => {
+                self.terminate(format!("the JobManager refuses this TaskManager: {reason}"), true);
+            }
+            Phase::Operational { .. } if epoch == self.epoch => self.shut_down(now, reason.to_owned()),
+            _ => {}
         }
     }
 

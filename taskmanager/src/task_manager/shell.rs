@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use flink_graph::configuration::MemorySize;
@@ -21,7 +20,9 @@ use super::connector::{Connector, JobManagerLink};
 use super::event::{Action, Event, WorkerId};
 use super::folders::{FolderError, Folders};
 use super::launcher::{SharedLog, WorkerControl, WorkerEvents, WorkerLaunch, WorkerLauncher, lock};
+use super::links::{Links, spawn_connecting};
 use super::logs::{self, BoundedLog};
+use super::settings::Settings;
 use super::state_machine::TaskManagerCore;
 use super::statistics::{self, Meter};
 
@@ -131,91 +132,6 @@ impl TaskManagerProcess {
         };
         shell.run(events, shutdown).await
     }
-}
-
-/// A new identity: the host for people, the rest so that no two lives of a TaskManager share one.
-#[must_use]
-pub fn new_task_manager_id(host: &str) -> TaskManagerId {
-    let random = flink_transport::token::random_bytes::<4>().unwrap_or_else(|| std::process::id().to_be_bytes());
-    TaskManagerId(format!("{host}:{}-{}", std::process::id(), flink_transport::token::hex(&random)))
-}
-
-/// Host name of this machine, as the system knows it.
-#[must_use]
-pub fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-#[derive(Debug)]
-struct Settings {
-    registered_host: String,
-    data_host: String,
-    bind_host: String,
-    memory: u64,
-    log_size: u64,
-    worker_tls: Option<TlsMaterial>,
-    log_file: Option<PathBuf>,
-}
-
-impl Settings {
-    fn read(
-        configuration: &Configuration,
-        worker_tls: Option<TlsMaterial>,
-        log_file: Option<PathBuf>,
-    ) -> Result<Self, ConfigurationError> {
-        let named = configuration.get(&options::TASK_MANAGER_HOST)?;
-        let job_manager = configuration.get(&options::JOB_MANAGER_RPC_ADDRESS)?;
-        let is_local =
-            job_manager == "localhost" || job_manager.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-        // A cluster on one host needs no name service, and listens to nobody else.
-        let data_host = named.clone().unwrap_or_else(|| if is_local { "127.0.0.1".to_owned() } else { host_name() });
-        Ok(Self {
-            registered_host: named.unwrap_or_else(host_name),
-            bind_host: configuration.get(&options::TASK_MANAGER_BIND_HOST)?.unwrap_or_else(|| data_host.clone()),
-            data_host,
-            memory: configuration.get(&options::TASK_MANAGER_MEMORY)?.0,
-            log_size: configuration.get(&options::WORKER_LOG_SIZE)?.0,
-            worker_tls,
-            log_file,
-        })
-    }
-}
-
-/// Opens connections when asked, one at a time.
-struct Links {
-    wanted: mpsc::Sender<()>,
-    opened: mpsc::Receiver<Result<JobManagerLink, String>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Links {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-fn spawn_connecting(mut connector: Box<dyn Connector>, first_pause: Duration) -> Links {
-    let (wanted, mut requests) = mpsc::channel(1);
-    let (sender, opened) = mpsc::channel(1);
-    let first_pause = first_pause.max(Duration::from_millis(1));
-    let task = tokio::spawn(async move {
-        while requests.recv().await.is_some() {
-            let mut pause = first_pause;
-            loop {
-                let link = connector.connect().await;
-                let is_open = link.is_ok();
-                if sender.send(link).await.is_err() {
-                    return;
-                }
-                if is_open {
-                    break;
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(first_pause * 32);
-            }
-        }
-    });
-    Links { wanted, opened, task }
 }
 
 /// A worker that was started.

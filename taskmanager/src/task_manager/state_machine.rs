@@ -65,10 +65,10 @@ impl TaskManagerCore {
         match event {
             Event::Connected => self.connected(now),
             Event::Disconnected => self.disconnected(now),
-            Event::FromJobManager(envelope) => self.from_job_manager(now, envelope),
+            Event::FromJobManager(envelope) => self.job_manager_says(now, envelope),
             Event::ArtifactFound { sha256, present } => self.artifact_found(now, &sha256, present),
             Event::ArtifactStored { sha256, result } => self.artifact_stored(now, &sha256, result),
-            Event::FromWorker { worker, message } => self.from_worker(now, worker, message),
+            Event::FromWorker { worker, message } => self.worker_says(now, worker, message),
             Event::WorkerExited { worker, reason } => self.worker_exited(now, worker, &reason),
             Event::Statistics(statistics) => self.statistics = statistics,
             Event::LogRead { request, piece } => self.send(ToJobManager::LogPiece { request, piece }),
@@ -122,7 +122,7 @@ impl TaskManagerCore {
         self.workers.keys().copied()
     }
 
-    fn from_job_manager(&mut self, now: Duration, envelope: Envelope<ToTaskManager>) {
+    fn job_manager_says(&mut self, now: Duration, envelope: Envelope<ToTaskManager>) {
         if !self.connected || envelope.epoch < self.epoch || matches!(self.phase, Phase::Ended) {
             return;
         }
@@ -134,7 +134,7 @@ impl TaskManagerCore {
                 self.registered(now, envelope.epoch);
             }
             ToTaskManager::AlreadyRegistered => self.registered(now, envelope.epoch),
-            ToTaskManager::RefuseRegistration { reason } => self.refused(&reason),
+            ToTaskManager::RefuseRegistration { reason } => self.refused(now, envelope.epoch, &reason),
             message if envelope.epoch == self.epoch && self.is_operational() => {
                 self.last_heard = now;
                 self.operate(now, message);
@@ -170,7 +170,7 @@ impl TaskManagerCore {
         }
     }
 
-    fn from_worker(&mut self, now: Duration, id: WorkerId, message: FromWorker) {
+    fn worker_says(&mut self, now: Duration, id: WorkerId, message: FromWorker) {
         let Some(job) = self.job_of(id) else { return };
         match message {
             FromWorker::Started { protocol_version, data_address } => {

@@ -143,7 +143,7 @@ mod tests {
         let first = meter.measure(&[std::process::id()]);
         assert!(first.resident_bytes > 1 << 20 && first.threads >= 2 && first.open_files >= 3, "{first:?}");
         assert!(first.free_memory > 0 && first.total_disk >= first.free_disk && first.total_disk > 0, "{first:?}");
-        assert_eq!(first.workers_resident_bytes > 0, true);
+        assert!(first.workers_resident_bytes > 0);
         let second = meter.measure(&[]);
         assert!(second.cpu_time_ms >= first.cpu_time_ms, "time of an ended worker counts on");
         assert!(hardware(5).cpu_cores >= 1.0 && hardware(5).physical_memory > 0);

@@ -45,16 +45,16 @@ impl Bench {
     /// Registered, with a running worker that the JobManager knows of.
     fn working() -> Self {
         let mut bench = Self::registered();
-        assert_eq!(bench.from_jm(start_worker(None)), ["spawn 0"]);
-        assert_eq!(bench.from_worker(0, started()), ["jm WorkerStarted"]);
-        assert!(bench.from_jm(ToTaskManager::WorkerStartedAcknowledged { job: JOB }).is_empty());
+        assert_eq!(bench.jm_says(start_worker(None)), ["spawn 0"]);
+        assert_eq!(bench.worker_says(0, started()), ["jm WorkerStarted"]);
+        assert!(bench.jm_says(ToTaskManager::WorkerStartedAcknowledged { job: JOB }).is_empty());
         bench
     }
 
     /// As [`Self::working`], with one task that runs.
     fn running() -> Self {
         let mut bench = Self::working();
-        assert_eq!(bench.from_jm(submit(0)), ["w0 SubmitTask"]);
+        assert_eq!(bench.jm_says(submit(0)), ["w0 SubmitTask"]);
         bench.state(0, ExecutionState::Running);
         bench
     }
@@ -67,35 +67,35 @@ impl Bench {
         self.raw(event).iter().map(describe).collect()
     }
 
-    fn from_jm(&mut self, message: ToTaskManager) -> Vec<String> {
+    fn jm_says(&mut self, message: ToTaskManager) -> Vec<String> {
         let epoch = self.epoch;
         self.event(Event::FromJobManager(Envelope { epoch, message }))
     }
 
-    fn from_worker(&mut self, worker: u64, message: FromWorker) -> Vec<String> {
+    fn worker_says(&mut self, worker: u64, message: FromWorker) -> Vec<String> {
         self.event(Event::FromWorker { worker: WorkerId(worker), message })
     }
 
     fn acknowledge(&mut self) -> Vec<String> {
-        self.from_jm(ToTaskManager::AcknowledgeRegistration {
+        self.jm_says(ToTaskManager::AcknowledgeRegistration {
             heartbeat_interval_ms: 1_000,
             heartbeat_timeout_ms: 5_000,
         })
     }
 
     fn heartbeat(&mut self, jobs: &[JobId], attempts: &[ExecutionAttemptId]) -> Vec<String> {
-        self.from_jm(ToTaskManager::Heartbeat { jobs: jobs.to_vec(), attempts: attempts.to_vec() })
+        self.jm_says(ToTaskManager::Heartbeat { jobs: jobs.to_vec(), attempts: attempts.to_vec() })
     }
 
     /// A worker's report of a state, and its acknowledgement.
     fn state(&mut self, subtask: u32, state: ExecutionState) {
-        let reported = self.from_worker(0, changed(subtask, state));
+        let reported = self.worker_says(0, changed(subtask, state));
         assert_eq!(reported, [format!("jm {state} {subtask}")]);
         assert!(self.acknowledge_state(subtask, state, true).is_empty());
     }
 
     fn acknowledge_state(&mut self, subtask: u32, state: ExecutionState, known: bool) -> Vec<String> {
-        self.from_jm(ToTaskManager::TaskStateAcknowledged { attempt: attempt(subtask), state, known })
+        self.jm_says(ToTaskManager::TaskStateAcknowledged { attempt: attempt(subtask), state, known })
     }
 
     /// Lets time pass without the JobManager going silent, and gives what happened except heartbeats.
@@ -225,11 +225,16 @@ fn a_registration_is_acknowledged_refused_or_known_already() {
 
     let mut bench = Bench::new();
     bench.event(Event::Connected);
-    assert_eq!(bench.from_jm(ToTaskManager::AlreadyRegistered), ["measure", "jm Heartbeat"]);
+    assert_eq!(bench.jm_says(ToTaskManager::AlreadyRegistered), ["measure", "jm Heartbeat"]);
 
     let mut bench = Bench::new();
     bench.event(Event::Connected);
-    assert_eq!(bench.from_jm(ToTaskManager::RefuseRegistration { reason: "no".into() }), ["terminate true"]);
+    assert_eq!(bench.jm_says(ToTaskManager::RefuseRegistration { reason: "no".into() }), ["terminate true"]);
+
+    let mut bench = Bench::running();
+    let end = ToTaskManager::RefuseRegistration { reason: "the cluster is shut down".into() };
+    assert_eq!(bench.jm_says(end), ["jm DisconnectTaskManager", "w0 Stop"], "the cluster ends");
+    assert_eq!(bench.event(exited(0)).last().map(String::as_str), Some("terminate false"));
 }
 
 #[test]
@@ -237,7 +242,7 @@ fn a_lost_job_manager_is_registered_with_again() {
     let mut bench = Bench::running();
     assert!(bench.event(Event::Disconnected).is_empty());
     assert_eq!(bench.event(Event::Connected), ["jm Register epoch 1 tasks 1"]);
-    assert!(bench.from_jm(submit(1)).is_empty(), "not before it is registered");
+    assert!(bench.jm_says(submit(1)).is_empty(), "not before it is registered");
     let expected = ["measure", "w0 RequestMetrics", "jm Heartbeat", "jm WorkerStarted"];
     assert_eq!(bench.acknowledge(), expected);
 }
@@ -255,12 +260,12 @@ fn silence_of_the_job_manager_ends_the_connection() {
 fn only_the_present_leader_is_obeyed() {
     let mut bench = Bench::running();
     bench.epoch = 2;
-    assert_eq!(bench.from_jm(submit(1)), ["jm Register epoch 1 tasks 1"], "not accepted by the new leader yet");
+    assert_eq!(bench.jm_says(submit(1)), ["jm Register epoch 1 tasks 1"], "not accepted by the new leader yet");
     assert!(!bench.core.is_operational());
     let happened = bench.acknowledge();
     assert!(happened.contains(&"jm WorkerStarted".to_owned()), "{happened:?}");
     bench.epoch = 1;
-    assert!(bench.from_jm(ToTaskManager::CancelTask(attempt(0))).is_empty(), "the old leader");
+    assert!(bench.jm_says(ToTaskManager::CancelTask(attempt(0))).is_empty(), "the old leader");
     assert!(bench.acknowledge().is_empty());
     bench.epoch = 2;
     bench.now += seconds(3);
@@ -271,7 +276,7 @@ fn only_the_present_leader_is_obeyed() {
 fn a_zombie_does_not_obey_what_waited_in_its_socket() {
     let mut bench = Bench::running();
     bench.now += seconds(60);
-    assert_eq!(bench.from_jm(submit(1)), ["close"]);
+    assert_eq!(bench.jm_says(submit(1)), ["close"]);
     assert_eq!(bench.event(Event::Connected), ["jm Register epoch 1 tasks 1"]);
     bench.acknowledge();
     assert!(bench.heartbeat(&[], &[]).starts_with(&["w0 FailTask".into(), "w0 Stop".into()]));
@@ -288,32 +293,32 @@ fn a_program_is_fetched_piece_by_piece() {
     let stored = |result| Event::ArtifactStored { sha256: "ab".into(), result };
 
     let mut bench = Bench::registered();
-    assert_eq!(bench.from_jm(start_worker(Some(artifact.clone()))), ["find"]);
+    assert_eq!(bench.jm_says(start_worker(Some(artifact.clone()))), ["find"]);
     assert_eq!(bench.event(found(false)), ["jm RequestArtifact 0"]);
-    assert!(bench.from_jm(start_worker(Some(artifact.clone()))).is_empty());
-    assert_eq!(bench.from_jm(piece(0, b"123456")), ["store 0+6 false", "jm RequestArtifact 6"]);
-    assert!(bench.from_jm(piece(0, b"123456")).is_empty(), "doubled");
+    assert!(bench.jm_says(start_worker(Some(artifact.clone()))).is_empty());
+    assert_eq!(bench.jm_says(piece(0, b"123456")), ["store 0+6 false", "jm RequestArtifact 6"]);
+    assert!(bench.jm_says(piece(0, b"123456")).is_empty(), "doubled");
     assert_eq!(bench.pass(seconds(2)), ["jm RequestArtifact 6"], "the piece was lost");
-    assert_eq!(bench.from_jm(piece(6, b"7890")), ["store 6+4 true"]);
+    assert_eq!(bench.jm_says(piece(6, b"7890")), ["store 6+4 true"]);
     assert_eq!(bench.event(stored(Ok(()))), ["spawn 0"]);
 
     for (answer, name) in [(piece(0, b""), "short"), (piece(0, b"12345678901"), "long")] {
         let mut bench = Bench::registered();
-        bench.from_jm(start_worker(Some(artifact.clone())));
+        bench.jm_says(start_worker(Some(artifact.clone())));
         bench.event(found(false));
-        assert_eq!(bench.from_jm(answer), ["jm WorkerLost"], "{name}");
+        assert_eq!(bench.jm_says(answer), ["jm WorkerLost"], "{name}");
     }
     let mut bench = Bench::registered();
-    bench.from_jm(start_worker(Some(artifact.clone())));
+    bench.jm_says(start_worker(Some(artifact.clone())));
     assert_eq!(bench.event(found(true)), ["spawn 0"], "here already");
 
     let mut bench = Bench::registered();
-    bench.from_jm(start_worker(Some(artifact.clone())));
+    bench.jm_says(start_worker(Some(artifact.clone())));
     bench.event(found(false));
     assert_eq!(bench.event(stored(Err("disk full".into()))), ["jm WorkerLost"]);
 
     let mut bench = Bench::registered();
-    bench.from_jm(start_worker(Some(artifact)));
+    bench.jm_says(start_worker(Some(artifact)));
     bench.event(found(false));
     assert_eq!(bench.pass(seconds(100)).last().map(String::as_str), Some("jm WorkerLost"), "nobody answers");
     assert_eq!(bench.core.jobs().count(), 0);
@@ -322,25 +327,25 @@ fn a_program_is_fetched_piece_by_piece() {
 #[test]
 fn a_started_worker_is_told_of_until_acknowledged() {
     let mut bench = Bench::registered();
-    bench.from_jm(start_worker(None));
-    assert!(bench.from_jm(start_worker(None)).is_empty(), "it starts already");
-    assert_eq!(bench.from_worker(0, started()), ["jm WorkerStarted"]);
+    bench.jm_says(start_worker(None));
+    assert!(bench.jm_says(start_worker(None)).is_empty(), "it starts already");
+    assert_eq!(bench.worker_says(0, started()), ["jm WorkerStarted"]);
     assert_eq!(bench.pass(seconds(2)), ["jm WorkerStarted", "jm WorkerStarted"]);
-    bench.from_jm(ToTaskManager::WorkerStartedAcknowledged { job: JOB });
+    bench.jm_says(ToTaskManager::WorkerStartedAcknowledged { job: JOB });
     assert!(bench.pass(seconds(10)).is_empty());
-    assert_eq!(bench.from_jm(start_worker(None)), ["jm WorkerStarted"], "asked for again: told again");
+    assert_eq!(bench.jm_says(start_worker(None)), ["jm WorkerStarted"], "asked for again: told again");
 }
 
 #[test]
 fn workers_that_do_not_start_are_given_up() {
     let mut bench = Bench::registered();
-    bench.from_jm(start_worker(None));
+    bench.jm_says(start_worker(None));
     assert_eq!(bench.pass(seconds(121)), ["kill 0"]);
     assert_eq!(bench.event(exited(0)), ["jm WorkerLost"]);
 
     let mut bench = Bench::registered();
-    bench.from_jm(start_worker(None));
-    assert!(bench.from_worker(0, FromWorker::Refused { reason: "another graph".into() }).is_empty());
+    bench.jm_says(start_worker(None));
+    assert!(bench.worker_says(0, FromWorker::Refused { reason: "another graph".into() }).is_empty());
     assert_eq!(bench.pass(seconds(6)), ["kill 0"], "it should have ended by itself");
     let lost = bench.raw(exited(0));
     let Action::SendToJobManager(Envelope { message: ToJobManager::WorkerLost { reason, .. }, .. }) = &lost[0] else {
@@ -349,78 +354,78 @@ fn workers_that_do_not_start_are_given_up() {
     assert!(reason.contains("another graph") && reason.contains("exit status 3"), "{reason}");
 
     let mut bench = Bench::registered();
-    bench.from_jm(start_worker(None));
-    bench.from_worker(0, FromWorker::Started { protocol_version: 99, data_address: String::new() });
+    bench.jm_says(start_worker(None));
+    bench.worker_says(0, FromWorker::Started { protocol_version: 99, data_address: String::new() });
     assert_eq!(bench.event(exited(0)), ["jm WorkerLost"], "built with another version");
 }
 
 #[test]
 fn a_lost_worker_takes_its_tasks_along() {
     let mut bench = Bench::running();
-    bench.from_jm(submit(1));
-    bench.from_jm(ToTaskManager::CancelTask(attempt(1)));
+    bench.jm_says(submit(1));
+    bench.jm_says(ToTaskManager::CancelTask(attempt(1)));
     assert_eq!(bench.event(exited(0)), ["jm WorkerLost", "jm FAILED 0", "jm CANCELED 1"]);
     assert!(bench.event(exited(0)).is_empty());
     bench.acknowledge_state(0, ExecutionState::Failed, true);
     bench.acknowledge_state(1, ExecutionState::Canceled, true);
     assert!(bench.pass(seconds(5)).is_empty());
     // A new worker of the job has another name, and what the old one said late does not count for it.
-    assert_eq!(bench.from_jm(start_worker(None)), ["spawn 1"]);
-    assert!(bench.from_worker(0, started()).is_empty());
-    assert_eq!(bench.from_worker(1, started()), ["jm WorkerStarted"]);
+    assert_eq!(bench.jm_says(start_worker(None)), ["spawn 1"]);
+    assert!(bench.worker_says(0, started()).is_empty());
+    assert_eq!(bench.worker_says(1, started()), ["jm WorkerStarted"]);
 }
 
 #[test]
 fn a_worker_stops_or_is_killed() {
     let mut bench = Bench::running();
-    assert_eq!(bench.from_jm(ToTaskManager::StopWorker { job: JOB }), ["w0 Stop"]);
-    assert!(bench.from_jm(ToTaskManager::StopWorker { job: JOB }).is_empty());
+    assert_eq!(bench.jm_says(ToTaskManager::StopWorker { job: JOB }), ["w0 Stop"]);
+    assert!(bench.jm_says(ToTaskManager::StopWorker { job: JOB }).is_empty());
     assert_eq!(bench.pass(seconds(6)), ["kill 0"]);
     assert_eq!(bench.event(exited(0)), ["jm CANCELED 0"], "it was told to: it is not lost");
 
     let mut bench = Bench::working();
-    bench.from_jm(ToTaskManager::StopWorker { job: JOB });
-    assert!(bench.from_jm(start_worker(None)).is_empty(), "the old one must go first");
+    bench.jm_says(ToTaskManager::StopWorker { job: JOB });
+    assert!(bench.jm_says(start_worker(None)).is_empty(), "the old one must go first");
     assert_eq!(bench.event(exited(0)), ["spawn 1"]);
 }
 
 #[test]
 fn states_are_reported_until_acknowledged() {
     let mut bench = Bench::working();
-    bench.from_jm(submit(0));
-    assert_eq!(bench.from_worker(0, changed(0, ExecutionState::Initializing)), ["jm INITIALIZING 0"]);
-    assert_eq!(bench.from_worker(0, changed(0, ExecutionState::Running)), ["jm RUNNING 0"]);
+    bench.jm_says(submit(0));
+    assert_eq!(bench.worker_says(0, changed(0, ExecutionState::Initializing)), ["jm INITIALIZING 0"]);
+    assert_eq!(bench.worker_says(0, changed(0, ExecutionState::Running)), ["jm RUNNING 0"]);
     assert!(bench.acknowledge_state(0, ExecutionState::Initializing, true).is_empty(), "an older state");
     assert_eq!(bench.pass(seconds(2)), ["jm RUNNING 0", "jm RUNNING 0"]);
     bench.acknowledge_state(0, ExecutionState::Running, true);
     assert!(bench.pass(seconds(10)).is_empty());
-    assert!(bench.from_worker(0, changed(0, ExecutionState::Deploying)).is_empty(), "a life goes forward");
+    assert!(bench.worker_says(0, changed(0, ExecutionState::Deploying)).is_empty(), "a life goes forward");
     bench.state(0, ExecutionState::Finished);
-    assert!(bench.from_worker(0, changed(0, ExecutionState::Failed)).is_empty());
+    assert!(bench.worker_says(0, changed(0, ExecutionState::Failed)).is_empty());
 }
 
 #[test]
 fn an_execution_that_the_job_manager_does_not_know_ends_in_silence() {
     let mut bench = Bench::running();
     assert_eq!(bench.acknowledge_state(0, ExecutionState::Running, false), ["w0 CancelTask"]);
-    assert!(bench.from_worker(0, changed(0, ExecutionState::Canceled)).is_empty());
+    assert!(bench.worker_says(0, changed(0, ExecutionState::Canceled)).is_empty());
     assert_eq!(bench.core.running().count(), 0);
 }
 
 #[test]
 fn doubled_and_late_messages_do_no_harm() {
     let mut bench = Bench::running();
-    assert_eq!(bench.from_jm(submit(0)), ["jm RUNNING 0"], "known: its state again");
+    assert_eq!(bench.jm_says(submit(0)), ["jm RUNNING 0"], "known: its state again");
     bench.acknowledge_state(0, ExecutionState::Running, true);
     bench.state(0, ExecutionState::Finished);
     for late in [submit(0), ToTaskManager::CancelTask(attempt(0)), fail(0)] {
-        assert_eq!(bench.from_jm(late), ["jm FINISHED 0"], "ended: its end again");
+        assert_eq!(bench.jm_says(late), ["jm FINISHED 0"], "ended: its end again");
         bench.acknowledge_state(0, ExecutionState::Finished, true);
     }
-    assert_eq!(bench.from_jm(ToTaskManager::CancelTask(attempt(1))), ["jm CANCELED 1"], "never seen");
+    assert_eq!(bench.jm_says(ToTaskManager::CancelTask(attempt(1))), ["jm CANCELED 1"], "never seen");
     bench.acknowledge_state(1, ExecutionState::Canceled, true);
-    assert_eq!(bench.from_jm(submit(1)), ["jm CANCELED 1"], "it was overtaken by its cancellation");
-    assert_eq!(bench.from_jm(fail(2)), ["jm FAILED 2"]);
+    assert_eq!(bench.jm_says(submit(1)), ["jm CANCELED 1"], "it was overtaken by its cancellation");
+    assert_eq!(bench.jm_says(fail(2)), ["jm FAILED 2"]);
 }
 
 fn fail(subtask: u32) -> ToTaskManager {
@@ -430,20 +435,20 @@ fn fail(subtask: u32) -> ToTaskManager {
 #[test]
 fn what_cannot_run_is_reported_as_failed() {
     let mut bench = Bench::registered();
-    assert_eq!(bench.from_jm(submit(0)), ["jm FAILED 0"], "no worker");
+    assert_eq!(bench.jm_says(submit(0)), ["jm FAILED 0"], "no worker");
     let mut bench = Bench::working();
     let descriptor = TaskDeploymentDescriptor { attempt: attempt(0), slot: 9, inputs: Vec::new(), outputs: Vec::new() };
-    assert_eq!(bench.from_jm(ToTaskManager::SubmitTask(Box::new(descriptor))), ["jm FAILED 0"], "no such slot");
+    assert_eq!(bench.jm_says(ToTaskManager::SubmitTask(Box::new(descriptor))), ["jm FAILED 0"], "no such slot");
 }
 
 #[test]
 fn a_task_that_does_not_end_costs_its_worker() {
     let mut bench = Bench::running();
-    bench.from_jm(submit(1));
+    bench.jm_says(submit(1));
     bench.state(1, ExecutionState::Running);
-    assert_eq!(bench.from_jm(ToTaskManager::CancelTask(attempt(0))), ["w0 CancelTask"]);
+    assert_eq!(bench.jm_says(ToTaskManager::CancelTask(attempt(0))), ["w0 CancelTask"]);
     assert!(bench.pass(seconds(9)).is_empty());
-    assert!(bench.from_jm(ToTaskManager::CancelTask(attempt(0))).is_empty());
+    assert!(bench.jm_says(ToTaskManager::CancelTask(attempt(0))).is_empty());
     assert_eq!(bench.pass(seconds(1)), ["kill 0"]);
     let happened = bench.raw(exited(0));
     assert!(format!("{happened:?}").contains("task.cancellation.timeout"), "{happened:?}");
@@ -457,13 +462,13 @@ fn splits_are_asked_for_until_they_come() {
     let answer = |request| ToTaskManager::NextInputSplit { attempt: attempt(0), request, split: Some(split.clone()) };
     let want = |request| FromWorker::RequestNextInputSplit { attempt: attempt(0), request };
     let mut bench = Bench::running();
-    assert_eq!(bench.from_worker(0, want(0)), ["jm split 0"]);
+    assert_eq!(bench.worker_says(0, want(0)), ["jm split 0"]);
     assert_eq!(bench.pass(Duration::from_millis(600)), ["jm split 0"]);
-    assert_eq!(bench.from_jm(answer(0)), ["w0 NextInputSplit"]);
-    assert!(bench.from_jm(answer(0)).is_empty(), "doubled");
-    assert_eq!(bench.from_worker(0, want(1)), ["jm split 1"]);
-    assert!(bench.from_jm(answer(0)).is_empty(), "late");
-    assert_eq!(bench.from_jm(answer(1)), ["w0 NextInputSplit"]);
+    assert_eq!(bench.jm_says(answer(0)), ["w0 NextInputSplit"]);
+    assert!(bench.jm_says(answer(0)).is_empty(), "doubled");
+    assert_eq!(bench.worker_says(0, want(1)), ["jm split 1"]);
+    assert!(bench.jm_says(answer(0)).is_empty(), "late");
+    assert_eq!(bench.jm_says(answer(1)), ["w0 NextInputSplit"]);
     assert!(bench.pass(seconds(5)).is_empty());
 }
 
@@ -485,14 +490,14 @@ fn heartbeats_reconcile_both_sides() {
     }
     assert!(happened.contains(&"jm FAILED 1".to_owned()), "{happened:?}");
     bench.acknowledge_state(1, ExecutionState::Failed, true);
-    assert_eq!(bench.from_jm(submit(1)), ["jm FAILED 1"], "what was given up does not start late");
+    assert_eq!(bench.jm_says(submit(1)), ["jm FAILED 1"], "what was given up does not start late");
 }
 
 #[test]
 fn heartbeats_carry_what_there_is() {
     let mut bench = Bench::running();
     let metrics = WorkerMetrics { tasks: Vec::new(), network_read_bytes: 5, network_written_bytes: 6 };
-    bench.from_worker(0, FromWorker::Metrics(metrics));
+    bench.worker_says(0, FromWorker::Metrics(metrics));
     bench.now += seconds(1);
     let actions = bench.raw(Event::Tick);
     let report = actions.iter().find_map(|action| match action {
@@ -508,16 +513,16 @@ fn heartbeats_carry_what_there_is() {
 #[test]
 fn a_worker_speaks_only_for_its_own_tasks() {
     let mut bench = Bench::running();
-    assert!(bench.from_worker(5, changed(0, ExecutionState::Finished)).is_empty());
-    assert!(bench.from_worker(0, changed(3, ExecutionState::Finished)).is_empty());
-    assert!(bench.from_worker(0, FromWorker::RequestNextInputSplit { attempt: attempt(3), request: 0 }).is_empty());
+    assert!(bench.worker_says(5, changed(0, ExecutionState::Finished)).is_empty());
+    assert!(bench.worker_says(0, changed(3, ExecutionState::Finished)).is_empty());
+    assert!(bench.worker_says(0, FromWorker::RequestNextInputSplit { attempt: attempt(3), request: 0 }).is_empty());
 }
 
 #[test]
 fn the_ended_are_remembered_within_bounds() {
     let mut bench = Bench::registered();
     for subtask in 0..100 {
-        bench.from_jm(ToTaskManager::CancelTask(attempt(subtask)));
+        bench.jm_says(ToTaskManager::CancelTask(attempt(subtask)));
         bench.acknowledge_state(subtask, ExecutionState::Canceled, true);
     }
     let known = (0..100).filter(|subtask| bench.core.ended.state(&attempt(*subtask)).is_some()).count();

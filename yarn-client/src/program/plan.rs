@@ -196,7 +196,7 @@ fn crashed(name: &str, status: ExitStatus, last_words: &str) -> ClientError {
     };
     Program::error(format!("{name} {how} while its plan was made"))
         .because_text(panic_text(last_words))
-        .hint("nothing was submitted in this run; what the program printed stands above")
+        .hint("no further job was submitted; what the program printed stands above")
 }
 
 fn signal_name(signal: i32) -> &'static str {

@@ -60,11 +60,6 @@ impl TaskManagerLaunch {
             keys.save(&security)?;
             self.configuration.set(options::SECURITY_DIRECTORY.key, security.display().to_string());
         }
-        if self.configuration.raw(options::IO_TMP_DIRS.key).is_none() {
-            let folder = own.join("tmp");
-            create_private(&folder)?;
-            self.configuration.set(options::IO_TMP_DIRS.key, folder.display().to_string());
-        }
         start("taskmanager", &self.name, &self.folder, &self.configuration)
     }
 }
@@ -73,7 +68,13 @@ impl TaskManagerLaunch {
 pub(super) fn start(command: &str, name: &str, folder: &Path, configuration: &Configuration) -> Result<Starting> {
     let own = folder.join(name);
     create_private(&own)?;
-    write_configuration(&own.join("config.yaml"), configuration)?;
+    let mut configuration = configuration.clone();
+    if configuration.raw(options::IO_TMP_DIRS.key).is_none() {
+        let files = own.join("tmp");
+        create_private(&files)?;
+        configuration.set(options::IO_TMP_DIRS.key, files.display().to_string());
+    }
+    write_configuration(&own.join("config.yaml"), &configuration)?;
     let log = folder.join("logs").join(format!("{name}.log"));
     let child = Command::new(own_program()?)
         .arg(command)

@@ -51,12 +51,13 @@ impl JobManager {
                 _ => {}
             }
         }
-        stopped.into_iter().for_each(|job| self.worker_gone(id, job, "its worker was stopped"));
+        stopped.into_iter().for_each(|job| self.worker_stopped(id, job));
         missed
             .into_iter()
             .for_each(|job| self.worker_gone(id, job, "its TaskManager does not report its worker any more"));
     }
 
+    /// The worker of a job is gone, as it was told to.
     fn worker_stopped(&mut self, id: &TaskManagerId, job: JobId) {
         if let Some(task_manager) = self.cx.task_managers.get_mut(id) {
             task_manager.workers.remove(&job);
@@ -93,10 +94,10 @@ impl JobManager {
     }
 
     pub(super) fn on_worker_lost(&mut self, id: &TaskManagerId, job: JobId, reason: &str) {
-        let expected =
-            self.cx.task_managers.get(id).is_some_and(|task_manager| task_manager.workers.contains_key(&job));
-        if expected {
-            self.worker_gone(id, job, &format!("its worker was lost: {reason}"));
+        match self.cx.task_managers.get(id).and_then(|task_manager| task_manager.workers.get(&job)) {
+            None => {}
+            Some(Worker::Stopping(_)) => self.worker_stopped(id, job),
+            Some(_) => self.worker_gone(id, job, &format!("its worker was lost: {reason}")),
         }
     }
 

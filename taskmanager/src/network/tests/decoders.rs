@@ -97,7 +97,8 @@ fn random_and_mutated_frames_never_panic() {
             (0..random.below(80)).map(|_| random.next() as u8).collect()
         } else {
             let hello = Frame::Hello(terms("w").hello);
-            let frames = [hello, Frame::AddCredit { channel: 1, credit: 2 }, Frame::CancelChannel { channel: 3 }, Frame::Ping];
+            let frames =
+                [hello, Frame::AddCredit { channel: 1, credit: 2 }, Frame::CancelChannel { channel: 3 }, Frame::Ping];
             encode(&frames)
         };
         for _ in 0..random.below(4) {

@@ -142,9 +142,12 @@ impl SubpartitionView for Queue {
     }
 }
 
+/// A queue, or why it is gone.
+type Place = Result<Arc<Queue>, String>;
+
 #[derive(Default)]
 struct Directory {
-    queues: Mutex<BTreeMap<(PartitionId, u32), Result<Arc<Queue>, String>>>,
+    queues: Mutex<BTreeMap<(PartitionId, u32), Place>>,
     listener: Mutex<Option<Listener>>,
 }
 

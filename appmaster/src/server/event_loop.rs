@@ -1,0 +1,315 @@
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use flink_graph::TaskManagerId;
+use flink_protocol::client::{ClientRequest, ClientResponse, ClientResponseBody};
+use flink_protocol::task_manager::{ToJobManager, ToTaskManager};
+use flink_protocol::{Envelope, Epoch};
+use flink_transport::{Acceptor, Role, token};
+
+use super::artifacts::ArtifactStore;
+use super::connections::{HANDSHAKE_TIMEOUT, Listener, MOST_HANDSHAKES};
+use super::handle::{Handle, Shared};
+use super::options::{ServerError, ServerOptions, Settings, epoch_of_now, listen_error};
+use super::requests::PendingLog;
+use crate::job_manager::{Action, ClientCall, ConnectionId, Event, JobManager, JobManagerConfig, Now};
+
+/// Inputs that may wait; who sends more waits itself.
+const INPUT_QUEUE: usize = 1024;
+
+/// The connection of those who use the [`Handle`].
+const OWN_CONNECTION: ConnectionId = ConnectionId(0);
+
+/// How often the shell looks after what has a time-out of its own.
+const UPKEEP: Duration = Duration::from_secs(1);
+
+/// Longest wait for the last messages to leave.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// What reaches the event loop.
+pub(super) enum Input {
+    /// A peer has passed its handshake.
+    Connected { connection: ConnectionId, address: Option<String>, outlet: Outlet },
+    /// A TaskManager says something.
+    TaskManager(ConnectionId, Box<Envelope<ToJobManager>>, OwnedSemaphorePermit),
+    /// A client asks something.
+    Client(ConnectionId, Box<ClientRequest>, OwnedSemaphorePermit),
+    /// A peer is gone.
+    Disconnected(ConnectionId),
+    /// Somebody in this process looks.
+    Query(Box<dyn FnOnce(&JobManager) + Send>),
+    /// Somebody in this process asks as a client does.
+    Call(ClientCall, oneshot::Sender<Result<ClientResponseBody, String>>),
+    /// The end.
+    ShutDown,
+}
+
+impl Input {
+    pub(super) fn task_manager(
+        connection: ConnectionId,
+        envelope: Envelope<ToJobManager>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self::TaskManager(connection, Box::new(envelope), place)
+    }
+
+    pub(super) fn client(connection: ConnectionId, request: ClientRequest, place: OwnedSemaphorePermit) -> Self {
+        Self::Client(connection, Box::new(request), place)
+    }
+}
+
+/// The queue of a connection.
+pub(super) enum Outlet {
+    /// To a TaskManager.
+    TaskManager(mpsc::Sender<Envelope<ToTaskManager>>),
+    /// To a client.
+    Client(mpsc::Sender<ClientResponse>),
+}
+
+pub(super) async fn start(options: ServerOptions) -> Result<Handle, ServerError> {
+    let settings = Settings::read(&options.configuration)?;
+    let config = JobManagerConfig::from_configuration(&options.configuration)?;
+    let write_timeout = config.heartbeat_timeout;
+    let epoch = options.epoch.unwrap_or_else(epoch_of_now);
+    let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
+    let next_connection = Arc::new(AtomicU64::new(OWN_CONNECTION.0 + 1));
+    let mut address = None;
+    let mut listening = None;
+    if options.listen {
+        let accepted = &[Role::Client, Role::TaskManager];
+        let (limit, timeout) = (settings.frame_limit, HANDSHAKE_TIMEOUT);
+        let tls = options.tls.as_ref();
+        let acceptor = Acceptor::new(tls, Role::JobManager, accepted, limit, timeout, MOST_HANDSHAKES)?;
+        let socket = bind(&settings).await?;
+        address = socket.local_addr().ok();
+        let (inputs, next_connection) = (inputs.clone(), Arc::clone(&next_connection));
+        let listener = Listener { socket, acceptor, epoch, write_timeout, next_connection, inputs };
+        listening = Some(tokio::spawn(listener.run()).abort_handle());
+    }
+    let (end, ended) = watch::channel(false);
+    let seed = token::random_bytes().map_or(epoch, u64::from_le_bytes);
+    let event_loop = EventLoop {
+        job_manager: JobManager::new(config, epoch, seed),
+        epoch,
+        started: Instant::now(),
+        outlets: HashMap::new(),
+        remote: HashSet::new(),
+        registered: HashMap::new(),
+        calls: HashMap::new(),
+        next_call: 0,
+        logs: HashMap::new(),
+        next_log: 0,
+        artifacts: ArtifactStore::new(&settings.artifact_folder),
+        request_timeout: settings.request_timeout,
+        piece_size: usize::try_from(settings.frame_limit / 2).unwrap_or(usize::MAX).clamp(1, 1 << 20),
+        log_file: options.log_file,
+        listening,
+    };
+    tokio::spawn(async move {
+        event_loop.run(queue).await;
+        let _ = end.send(true);
+    });
+    let configuration = options.configuration;
+    Ok(Handle(Arc::new(Shared { configuration, epoch, address, inputs, next_connection, ended })))
+}
+
+async fn bind(settings: &Settings) -> Result<TcpListener, ServerError> {
+    let host = settings.bind_host.trim_start_matches('[').trim_end_matches(']');
+    let bound = TcpListener::bind((host, settings.port)).await;
+    bound.map_err(|source| listen_error(format!("{}:{}", settings.bind_host, settings.port), source))
+}
+
+/// Owns the state machine.
+pub(super) struct EventLoop {
+    pub(super) job_manager: JobManager,
+    pub(super) epoch: Epoch,
+    started: Instant,
+    pub(super) outlets: HashMap<ConnectionId, Outlet>,
+    /// The connections over a socket.
+    remote: HashSet<ConnectionId>,
+    /// The connection over which each TaskManager registered last.
+    pub(super) registered: HashMap<TaskManagerId, ConnectionId>,
+    calls: HashMap<u64, oneshot::Sender<Result<ClientResponseBody, String>>>,
+    next_call: u64,
+    pub(super) logs: HashMap<u64, PendingLog>,
+    pub(super) next_log: u64,
+    pub(super) artifacts: ArtifactStore,
+    pub(super) request_timeout: Duration,
+    pub(super) piece_size: usize,
+    pub(super) log_file: Option<PathBuf>,
+    listening: Option<AbortHandle>,
+}
+
+impl EventLoop {
+    async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+        let timer = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(timer);
+        loop {
+            let at = self.started + self.next_deadline();
+            if timer.deadline() != at {
+                timer.as_mut().reset(at);
+            }
+            let input = tokio::select! {
+                input = inputs.recv() => input,
+                () = &mut timer => None,
+            };
+            match input {
+                Some(Input::ShutDown) => break,
+                Some(input) => {
+                    if self.take(input) {
+                        break;
+                    }
+                }
+                None => self.handle(Event::Tick),
+            }
+            self.expire_logs();
+        }
+        self.finish(inputs).await;
+    }
+
+    fn next_deadline(&self) -> Duration {
+        let elapsed = self.started.elapsed();
+        let own = if self.logs.is_empty() { Duration::from_hours(1) } else { UPKEEP };
+        self.job_manager.next_deadline().map_or(elapsed + own, |deadline| deadline.min(elapsed + own))
+    }
+
+    /// Handles one input; true when it is the end.
+    fn take(&mut self, input: Input) -> bool {
+        match input {
+            Input::Connected { connection, address, outlet } => {
+                self.outlets.insert(connection, outlet);
+                if address.is_some() {
+                    self.remote.insert(connection);
+                }
+                let address = address.unwrap_or_else(|| "in-process".to_owned());
+                self.handle(Event::Connected { connection, address });
+            }
+            Input::TaskManager(connection, envelope, _place) => self.task_manager_says(connection, *envelope),
+            Input::Client(connection, request, _place) => return self.client_says(connection, *request),
+            Input::Disconnected(connection) => {
+                self.forget(connection);
+                self.remote.remove(&connection);
+                self.handle(Event::Disconnected { connection });
+            }
+            Input::Query(question) => question(&self.job_manager),
+            Input::Call(call, answer) => {
+                let number = self.next_call;
+                self.next_call += 1;
+                // Who has stopped waiting is not answered.
+                self.calls.retain(|_, waiting| !waiting.is_closed());
+                self.calls.insert(number, answer);
+                self.handle(Event::FromClient { connection: OWN_CONNECTION, number, call });
+            }
+            Input::ShutDown => return true,
+        }
+        false
+    }
+
+    fn task_manager_says(&mut self, connection: ConnectionId, envelope: Envelope<ToJobManager>) {
+        // What a connection says after it was given up does not count.
+        if !self.outlets.contains_key(&connection) {
+            return;
+        }
+        match envelope.message {
+            ToJobManager::RequestArtifact { sha256, offset } => self.send_artifact(connection, sha256, offset),
+            ToJobManager::LogPiece { request, piece } => self.log_arrived(request, piece),
+            message => {
+                if let ToJobManager::RegisterTaskManager(registration) = &message {
+                    self.registered.insert(registration.id.clone(), connection);
+                }
+                let envelope = Envelope { epoch: envelope.epoch, message };
+                self.handle(Event::FromTaskManager { connection, envelope });
+            }
+        }
+    }
+
+    pub(super) fn handle(&mut self, event: Event) {
+        let elapsed = self.started.elapsed();
+        let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let now = Now { elapsed, timestamp: i64::try_from(timestamp).unwrap_or(i64::MAX) };
+        for action in self.job_manager.on_event(now, event) {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::SendToTaskManager { connection, envelope } => self.send(connection, envelope),
+            Action::RespondToClient { connection: OWN_CONNECTION, number, body } => {
+                if let Some(call) = self.calls.remove(&number) {
+                    let _ = call.send(body);
+                }
+            }
+            Action::RespondToClient { connection, number, body } => self.respond(connection, number, body),
+            Action::CloseConnection { connection } => self.forget(connection),
+            Action::JobTerminated { job: _ } => {
+                let job_manager = &self.job_manager;
+                self.artifacts.evict(|sha256| job_manager.is_artifact_in_use(sha256));
+            }
+            Action::JobStatusChanged { job, name, status, reason } => {
+                let reason = reason.as_deref();
+                tracing::info!(%job, name, %status, reason, "job status changed");
+            }
+        }
+    }
+
+    /// Puts a message into a TaskManager's queue. A full queue is a peer that does not read: it is disconnected.
+    pub(super) fn send(&mut self, connection: ConnectionId, envelope: Envelope<ToTaskManager>) {
+        let Some(Outlet::TaskManager(queue)) = self.outlets.get(&connection) else { return };
+        if queue.try_send(envelope).is_err() {
+            self.forget(connection);
+        }
+    }
+
+    /// Puts an answer into a client's queue.
+    pub(super) fn respond(&mut self, connection: ConnectionId, number: u64, body: Result<ClientResponseBody, String>) {
+        let Some(Outlet::Client(queue)) = self.outlets.get(&connection) else { return };
+        if queue.try_send(ClientResponse { number, body }).is_err() {
+            self.forget(connection);
+        }
+    }
+
+    /// Dropping the queue ends the connection once it is empty.
+    fn forget(&mut self, connection: ConnectionId) {
+        self.outlets.remove(&connection);
+        self.registered.retain(|_, at| *at != connection);
+        self.logs.retain(|_, log| !log.is_for(connection));
+        self.artifacts.abandon(connection);
+    }
+
+    /// Tells the TaskManagers to end, and lets the last messages leave.
+    async fn finish(mut self, mut inputs: mpsc::Receiver<Input>) {
+        if let Some(listening) = self.listening.take() {
+            listening.abort();
+        }
+        let reason = "the cluster is shut down".to_owned();
+        let message = ToTaskManager::RefuseRegistration { reason };
+        let envelope = Envelope { epoch: self.epoch, message };
+        let connections: Vec<ConnectionId> = self.outlets.keys().copied().collect();
+        for connection in connections {
+            self.send(connection, envelope.clone());
+        }
+        self.outlets.clear();
+        // Within the process, what was sent has arrived.
+        let drained = async {
+            while !self.remote.is_empty() {
+                match inputs.recv().await {
+                    Some(Input::Disconnected(connection)) => {
+                        self.remote.remove(&connection);
+                    }
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WAIT, drained).await;
+    }
+}

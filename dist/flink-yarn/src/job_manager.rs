@@ -1,0 +1,60 @@
+use std::sync::Arc;
+
+use flink_appmaster::rest::{self, AccessToken, RestOptions};
+use flink_appmaster::server::{JobManagerServer, ServerOptions};
+use flink_graph::{Configuration, ConfigurationError, options};
+use flink_transport::RestToken;
+use flink_yarn_client::{DaemonError, JobManagerStart, Ready};
+
+use crate::process;
+
+/// Runs a JobManager with its REST API until it is told to end, by a signal or by a client.
+pub(crate) fn run(start: JobManagerStart) -> Result<(), DaemonError> {
+    let JobManagerStart { configuration, tls, rest_token, log, announcement } = start;
+    process::runtime()?.block_on(async {
+        let told_to_end = process::told_to_end()?;
+        let options = ServerOptions { log_file: log, ..ServerOptions::network(configuration.clone(), tls) };
+        let job_manager = JobManagerServer::start(options).await?;
+        let rest = rest::serve(rest_options(&configuration, &rest_token)?, Arc::new(job_manager.clone())).await?;
+        let port = job_manager.rpc_address().map_or(0, |address| address.port());
+        let ready = Ready {
+            address: format!("{}:{port}", rpc_host(&configuration)?),
+            rest: Some(format!("http://{}:{}", rest_host(&configuration)?, rest.address().port())),
+        };
+        tracing::info!(
+            address = ready.address,
+            rest = ready.rest,
+            epoch = job_manager.epoch(),
+            "the JobManager is ready"
+        );
+        announcement.ready(&ready);
+        tokio::select! {
+            reason = told_to_end => tracing::info!(%reason, "the JobManager ends"),
+            () = job_manager.ended() => tracing::info!("the cluster was shut down"),
+        }
+        tokio::join!(job_manager.shut_down(), rest.shut_down());
+        Ok(())
+    })
+}
+
+fn rest_options(configuration: &Configuration, token: &RestToken) -> Result<RestOptions, DaemonError> {
+    let bind_host = configuration.get(&options::JOB_MANAGER_BIND_HOST)?;
+    let bind_host = bind_host.map_or_else(|| configuration.get(&options::JOB_MANAGER_RPC_ADDRESS), Ok)?;
+    let mut rest = RestOptions::new(without_brackets(&bind_host), configuration.get(&options::REST_PORT)?);
+    rest.hosts = vec![without_brackets(&rest_host(configuration)?).to_owned()];
+    rest.token = Some(AccessToken::new(token.expose())?);
+    Ok(rest)
+}
+
+fn rpc_host(configuration: &Configuration) -> Result<String, ConfigurationError> {
+    configuration.get(&options::JOB_MANAGER_RPC_ADDRESS)
+}
+
+fn rest_host(configuration: &Configuration) -> Result<String, ConfigurationError> {
+    configuration.get(&options::REST_ADDRESS)?.map_or_else(|| rpc_host(configuration), Ok)
+}
+
+/// IPv6 addresses stand in brackets where a port follows, and without where they are resolved.
+fn without_brackets(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
