@@ -13,7 +13,7 @@ use flink_taskmanager::operator::{BoxError, Chained, ChunkConsumer, Head, Operat
 use crate::task_builder::TaskBuilder;
 
 /// What every subtask gets a clone of. The lock makes functions usable that may move between threads but not be shared.
-pub struct Prototype<T>(Mutex<T>);
+pub(crate) struct Prototype<T>(Mutex<T>);
 
 impl<T: Clone> Prototype<T> {
     pub(crate) fn new(value: T) -> Self {

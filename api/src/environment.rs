@@ -140,7 +140,7 @@ impl StreamExecutionEnvironment {
 
     fn translate(&self, job_name: &str) -> Result<Program, ExecuteError> {
         let state = self.0.borrow();
-        translate(&state.graph, &state.configuration, job_name, state.action, state.executor.plans())
+        translate(&state.graph, &state.configuration, job_name, state.action, state.executor.plans(state.action))
     }
 }
 

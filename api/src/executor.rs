@@ -83,8 +83,9 @@ pub trait Executor {
     /// Configuration from outside the program, under what the program sets.
     fn configuration(&self) -> Configuration;
 
-    /// Whether splits are to be found and sinks to be checked: not on a worker, where that has happened.
-    fn plans(&self) -> bool;
+    /// Whether this action's splits are to be found and its sinks to be checked: not on a worker, and not for an action whose
+    /// result is replayed, where that has happened.
+    fn plans(&self, action: u32) -> bool;
 
     /// Runs the program's next action.
     ///

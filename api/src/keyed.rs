@@ -221,10 +221,14 @@ where
         let (selector, combiner) = (Prototype::new(self.selector.clone()), Prototype::new(function.clone()));
         let node = self.stream.finish(move |builder| {
             let (writer, routing) = builder.keyed_output::<T>()?;
-            let router = KeyRouter::new(selector.instance(), routing, writer, builder.context(last));
-            Ok(match builder.mode() {
-                RuntimeMode::Batch => KeyedOutput::Combining(CombiningRouter::new(router, combiner.instance())),
-                _ => KeyedOutput::Plain(router),
+            // What fails while merging is the aggregate, wherever it does.
+            let combines = builder.mode() == RuntimeMode::Batch;
+            let context = if combines { builder.consumer_context() } else { builder.context(last) };
+            let router = KeyRouter::new(selector.instance(), routing, writer, context);
+            Ok(if combines {
+                KeyedOutput::Combining(CombiningRouter::new(router, combiner.instance()))
+            } else {
+                KeyedOutput::Plain(router)
             })
         });
         let inputs = vec![NodeInput { node, tag: None, strategy: Some(ShipStrategy::Hash), gate: 0 }];

@@ -124,6 +124,12 @@ impl StreamGraph {
         operator.map_or_else(|| "Exchange".to_owned(), |operator| operator.name.clone())
     }
 
+    /// The first node that reads from this one.
+    pub(crate) fn consumer(&self, id: NodeId) -> Option<NodeId> {
+        let reads = |node: &Node| node.inputs.iter().any(|input| input.node == id);
+        self.nodes.iter().position(reads).map(NodeId)
+    }
+
     pub(crate) fn is_last(&self, id: NodeId, place: usize) -> bool {
         self.node(id).operators.len() == place + 1
     }

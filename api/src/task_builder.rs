@@ -78,6 +78,12 @@ impl<'a> TaskBuilder<'a> {
         self.setup.context(&self.graph.operator_name(self.node, place))
     }
 
+    /// The context of an operator that begins its work in this task, in front of the shuffle that leads to it.
+    pub(crate) fn consumer_context(&self) -> OperatorContext {
+        let consumer = self.graph.consumer(self.node).unwrap_or(self.node);
+        self.setup.context(&self.graph.operator_name(consumer, 0))
+    }
+
     pub(crate) fn input_gate<T: Data>(&self, input: usize) -> Result<InputGate<T>, BoxError> {
         let gates = &self.plans[self.node.0].gates;
         self.setup.input_gate(gates.get(input).ok_or("the operator has no such input")?)

@@ -14,28 +14,31 @@ use crate::random::Random;
 
 /// What has come out at the end of a pipeline.
 #[derive(Clone, Default)]
-struct Arrivals {
+pub(crate) struct Arrivals {
     seen: Arc<AtomicU64>,
     source: Arc<Mutex<Option<TaskWaker>>>,
 }
 
 impl Arrivals {
-    fn note(&self) {
+    /// Counts a record that has come out, and lets the source know.
+    pub(crate) fn note(&self, record: u64) -> u64 {
         self.seen.fetch_add(1, Ordering::AcqRel);
         if let Some(waker) = &*self.source.lock().unwrap() {
             waker.wake();
         }
+        record
     }
 }
 
 /// Emits a few records at a time and no more before all of them have come out at the end: whatever is held back on the
 /// way, waiting for more, is waited for for ever.
 #[derive(Clone)]
-struct Cautious {
-    batches: Vec<u64>,
+pub(crate) struct Cautious {
+    /// Numbers of records, the last one first.
+    pub(crate) batches: Vec<u64>,
     /// Records that one makes.
-    copies: u64,
-    arrivals: Arrivals,
+    pub(crate) copies: u64,
+    pub(crate) arrivals: Arrivals,
 }
 
 impl Source for Cautious {
@@ -54,11 +57,18 @@ impl Source for Cautious {
     fn create_reader(&self, context: ReaderContext) -> Result<CautiousReader, BoxError> {
         let mut batches = self.batches.clone();
         let left = batches.pop().unwrap_or(0);
-        Ok(CautiousReader { batches, left, emitted: 0, copies: self.copies, waker: context.waker, arrivals: self.arrivals.clone() })
+        Ok(CautiousReader {
+            batches,
+            left,
+            emitted: 0,
+            copies: self.copies,
+            waker: context.waker,
+            arrivals: self.arrivals.clone(),
+        })
     }
 }
 
-struct CautiousReader {
+pub(crate) struct CautiousReader {
     batches: Vec<u64>,
     left: u64,
     emitted: u64,
@@ -109,7 +119,7 @@ fn check(copies: u64, build: impl Fn(DataStream<u64>, &mut Random) -> DataStream
         let seen = arrivals.seen.clone();
         let source = Cautious { batches, copies, arrivals: arrivals.clone() };
         let stream = env.from_source(source, "Cautious").boxed();
-        build(stream, &mut random).map(move |n| { arrivals.note(); n }).discard();
+        build(stream, &mut random).map(move |n| arrivals.note(n)).discard();
         env.execute("live").unwrap();
         assert_eq!(seen.load(Ordering::Acquire), total * copies);
     });
@@ -129,7 +139,9 @@ fn nothing_waits_on_a_straight_way() {
 
 #[test]
 fn nothing_waits_behind_a_keyed_shuffle() {
-    check(1, |stream, random| stream.key_by(|n| n % 5).reduce(|kept, n| *kept = n).set_parallelism(wide(random)).rebalance());
+    check(1, |stream, random| {
+        stream.key_by(|n| n % 5).reduce(|kept, n| *kept = n).set_parallelism(wide(random)).rebalance()
+    });
 }
 
 #[test]
@@ -163,7 +175,12 @@ struct Both(OutputTag<u64>);
 impl ProcessFunction<u64> for Both {
     type Out = u64;
 
-    fn process(&mut self, n: u64, context: &mut ProcessContext<'_>, output: &mut impl Output<u64>) -> Result<(), BoxError> {
+    fn process(
+        &mut self,
+        n: u64,
+        context: &mut ProcessContext<'_>,
+        output: &mut impl Output<u64>,
+    ) -> Result<(), BoxError> {
         context.output(&self.0, n);
         output.collect(n);
         context.output(&self.0, n);

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use flink_api::{
 use crate::cluster::Cluster;
 use crate::for_seeds;
 use crate::random::Random;
+use crate::settings::{Policy, Settings};
 
 const SEEDS: u64 = 300;
 
@@ -90,10 +92,11 @@ fn keyed_text_is_grouped_by_its_content() {
 
 #[test]
 fn two_keyed_shuffles_follow_one_another() {
-    let expected = BTreeMap::from_iter(counts_by(30).into_values().fold(BTreeMap::<u64, u64>::new(), |mut all, count| {
-        *all.entry(count).or_default() += 1;
-        all
-    }));
+    let expected =
+        BTreeMap::from_iter(counts_by(30).into_values().fold(BTreeMap::<u64, u64>::new(), |mut all, count| {
+            *all.entry(count).or_default() += 1;
+            all
+        }));
     check(64, expected.into_iter().collect(), |env, random| {
         env.set_runtime_mode(RuntimeMode::Batch);
         let counts = numbers(env).key_by(|n| n % 30).count().boxed().set_parallelism(wide(random));
@@ -173,10 +176,10 @@ impl ProcessFunction<u64> for Split {
         context: &mut ProcessContext<'_>,
         output: &mut impl Output<u64>,
     ) -> Result<(), BoxError> {
-        if record % 2 == 1 || record % 10 == 0 {
+        if record % 2 == 1 || record.is_multiple_of(10) {
             (0..record % 3 + 1).for_each(|_| context.output(&self.0, format!("side {record}")));
         }
-        if record % 2 == 0 {
+        if record.is_multiple_of(2) {
             output.collect(record);
         }
         Ok(())
@@ -268,7 +271,13 @@ fn one_record_becomes_thousands() {
         match random.below(4) {
             0 => many.rebalance().map(|n| n).set_parallelism(wide(random)),
             1 => many.key_by(|n| *n).reduce(|_, _| {}).boxed(),
-            2 => many.clone().filter(|n| n % 2 == 0).boxed().union(many.filter(|n| n % 2 == 1).boxed().shuffle()).map(|n| n).boxed(),
+            2 => many
+                .clone()
+                .filter(|n| n % 2 == 0)
+                .boxed()
+                .union(many.filter(|n| n % 2 == 1).boxed().shuffle())
+                .map(|n| n)
+                .boxed(),
             _ => many.map(|n| n).disable_chaining().filter(|_| true).boxed(),
         }
     });
@@ -290,7 +299,8 @@ fn blocking_exchanges_are_read_when_they_are_complete() {
         env.set_runtime_mode(RuntimeMode::Batch);
         env.set("execution.batch-shuffle-mode", "ALL_EXCHANGES_BLOCKING");
         let stream = numbers(env);
-        let counts = stream.clone().shuffle().map(|n| n).set_parallelism(wide(random)).key_by(|n| n % 20).count().boxed();
+        let counts =
+            stream.clone().shuffle().map(|n| n).set_parallelism(wide(random)).key_by(|n| n % 20).count().boxed();
         let rest = stream.rescale().map(|n| (n + 100, 0)).set_parallelism(wide(random));
         counts.union(rest).rebalance().map(|pair| pair).set_parallelism(wide(random))
     });
@@ -307,8 +317,12 @@ fn empty_inputs_end() {
             let stream = env.from_collection(0..records).set_parallelism(wide(random)).rebalance();
             let other = env.from_collection(Vec::<String>::new()).flat_map(|_, _: &mut Collector<u64>| {}).boxed();
             let both = stream.map(|n| n).set_parallelism(wide(random)).union(other.shuffle());
-            both.key_by(|n| *n).count().boxed().connect(env.from_collection(Vec::<u64>::new()))
-                .map(|pair| pair, |n| (n, n)).set_parallelism(wide(random))
+            both.key_by(|n| *n)
+                .count()
+                .boxed()
+                .connect(env.from_collection(Vec::<u64>::new()))
+                .map(|pair| pair, |n| (n, n))
+                .set_parallelism(wide(random))
         });
     };
     one(0);
@@ -317,9 +331,9 @@ fn empty_inputs_end() {
 
 /// Publishes what was written, once.
 #[derive(Clone)]
-struct Publish(Arc<Mutex<Vec<u64>>>);
+pub(crate) struct Publish(pub(crate) Arc<Mutex<Vec<u64>>>);
 
-struct Part(Vec<u8>);
+pub(crate) struct Part(Vec<u8>);
 
 impl Sink<u64> for Publish {
     type Writer = Part;
@@ -364,6 +378,30 @@ fn a_sink_publishes_when_all_writers_have_finished() {
         records.sort_unstable();
         assert_eq!(records, (1..=LAST).collect::<Vec<_>>());
     });
+}
+
+#[test]
+fn queues_fill_up_and_no_further() {
+    let filled = Cell::new(0);
+    for_seeds(SEEDS, |seed| {
+        let settings = Settings { policy: Policy::UpstreamFirst, ..Settings::draw(&mut Random::new(seed)) };
+        let (capacity, window) = (settings.capacity, settings.window);
+        // One chunk over the capacity may be a flush, one the end.
+        let cluster = Cluster::with(seed, Settings { chunk_bytes: 64, ..settings }, None);
+        cluster.expand(0);
+        let stream = numbers_of(&cluster, 2000).rebalance().map(|n| n).set_parallelism(2);
+        assert_eq!(stream.execute_and_collect("filled").unwrap().len(), 2000);
+        let outcome = cluster.outcome();
+        filled.set(filled.get() + u64::from(outcome.peak_backlog >= capacity));
+        // What is not sent yet and what is on its way, and one frame more.
+        assert!(outcome.peak_link_bytes <= 2 * window + 1024, "{} bytes", outcome.peak_link_bytes);
+    });
+    let all = std::env::var("SIMULATION_SEED").is_err();
+    assert!(!all || filled.get() > SEEDS / 2, "queues were full in {} runs only", filled.get());
+}
+
+fn numbers_of(cluster: &Rc<Cluster>, last: u64) -> DataStream<u64> {
+    cluster.environment().from_sequence(1, last).boxed()
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! A task is stepped only when it was woken, when it said that it did work, or when its time has come. So a wake-up that
 //! is lost leaves the run with nothing to do and tasks that have not ended, which is reported with the seed.
 
+/// The JobManager of the simulated cluster.
+mod job_manager;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::path::Path;
@@ -11,17 +14,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flink_graph::{Accumulators, ExecutionState, InputSplit, JobGraph};
-use flink_protocol::task_manager::{FailureKind, TaskFailure, TaskStateUpdate};
+use flink_protocol::task_manager::{TaskFailure, TaskStateUpdate};
 use flink_taskmanager::driver::SplitExchange;
 use flink_taskmanager::network::{PartitionDirectory, SubpartitionView};
-use flink_taskmanager::operator::{TaskFlags, TaskWaker};
+use flink_taskmanager::operator::TaskWaker;
 use flink_taskmanager::partitions::Partitions;
-use flink_taskmanager::setup::{JobProgram, TaskSetup};
-use flink_taskmanager::task::{Task, TaskCounters, TaskMailbox, TaskStep};
+use flink_taskmanager::setup::JobProgram;
+use flink_taskmanager::task::{Task, TaskMailbox, TaskStep};
 
+use crate::cluster::Fault;
 use crate::deployment::Deployment;
-use crate::cluster::{Fault, FaultKind};
-use crate::network::{Connector, Network};
+use crate::network::Network;
 use crate::random::Random;
 use crate::settings::{Policy, Settings};
 
@@ -61,12 +64,16 @@ pub(crate) struct Outcome {
     /// In the order in which they were reported.
     pub(crate) failures: Vec<(usize, TaskFailure)>,
     pub(crate) accumulators: Accumulators,
+    /// Records that went from task to task.
+    pub(crate) records: u64,
     pub(crate) log: Vec<LogLine>,
     pub(crate) fault_fired: bool,
     /// Workers (consumer, producer) of a connection that was cut.
     pub(crate) severed: Option<(usize, usize)>,
     pub(crate) deployment: Deployment,
+    /// Most bytes that a connection held.
     pub(crate) peak_link_bytes: usize,
+    /// Most chunks that a queue held.
     pub(crate) peak_backlog: u64,
 }
 
@@ -189,7 +196,7 @@ impl<'a> World<'a> {
 
     /// Runs until every task has ended.
     pub(crate) fn run(mut self) -> Outcome {
-        while !self.seats.iter().all(|seat| seat.state.is_terminal()) {
+        while !self.has_ended() {
             self.steps += 1;
             if self.steps > MOST_STEPS {
                 self.give_up("no end after so many steps: the tasks go round in circles");
@@ -197,7 +204,7 @@ impl<'a> World<'a> {
             self.inject_fault();
             self.fire_due_events();
             self.wake_for_nothing();
-            if !self.move_something() {
+            if !self.move_something() && !self.has_ended() {
                 self.skip_time();
             }
         }
@@ -210,6 +217,7 @@ impl<'a> World<'a> {
             states: self.seats.iter().map(|seat| seat.state).collect(),
             failures: self.failures,
             accumulators,
+            records: self.records.0,
             log: self.log,
             fault_fired: self.fault_fired,
             severed: self.severed,
@@ -217,6 +225,10 @@ impl<'a> World<'a> {
             deployment: self.deployment,
             peak_backlog: self.peak_backlog,
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.seats.iter().all(|seat| seat.state.is_terminal())
     }
 
     fn fire_due_events(&mut self) {
@@ -271,7 +283,9 @@ impl<'a> World<'a> {
             Policy::DownstreamFirst => ready.last().copied(),
             Policy::Sticky if ready.contains(&self.last_stepped) => Some(self.last_stepped),
             Policy::Sticky => Some(any),
-            Policy::Starve(one) if any == one % self.seats.len() => ready.iter().copied().find(|i| *i != any).or(Some(any)),
+            Policy::Starve(one) if any == one % self.seats.len() => {
+                ready.iter().copied().find(|i| *i != any).or(Some(any))
+            }
             Policy::Starve(_) => Some(any),
         }
     }
@@ -309,77 +323,6 @@ impl<'a> World<'a> {
         }
     }
 
-    fn on_update(&mut self, index: usize, update: TaskStateUpdate) {
-        let seat = &mut self.seats[index];
-        assert!(!seat.state.is_terminal(), "{} after {}", update.state, seat.state);
-        seat.state = update.state;
-        match update.state {
-            ExecutionState::Finished => {
-                let metrics = update.metrics.expect("figures of a task that ended");
-                self.records.0 += metrics.records_out;
-                self.records.1 += metrics.records_in;
-                self.parts.insert(index, metrics.accumulators);
-                self.deploy_those_that_waited_for(index);
-            }
-            ExecutionState::Failed => {
-                let failure = update.failure.expect("the reason of a failure");
-                self.failures.push((index, failure));
-                self.cancel_all();
-            }
-            // What was opened before this is on the worker: the views of its queues are the observers of their bounds.
-            ExecutionState::Running => self.observe(index),
-            _ => {}
-        }
-    }
-
-    fn deploy_those_that_waited_for(&mut self, finished: usize) {
-        for index in 0..self.seats.len() {
-            let awaited = &self.deployment.subtasks[index].awaited;
-            let all = awaited.iter().all(|other| self.seats[*other].state == ExecutionState::Finished);
-            if awaited.contains(&finished) && all {
-                let delay = self.delay(self.settings.deployment);
-                self.at(delay, Event::Deploy(index));
-            }
-        }
-    }
-
-    /// Makes a task from its descriptor, as a worker does.
-    fn deploy(&mut self, index: usize) {
-        if self.seats[index].state.is_terminal() {
-            return;
-        }
-        let descriptor = self.deployment.descriptor(index);
-        let (attempt, worker) = (descriptor.attempt, self.deployment.subtasks[index].worker);
-        let seat = &mut self.seats[index];
-        let counters = TaskCounters::default();
-        let mut setup = TaskSetup {
-            vertex: self.graph.vertex(attempt.vertex).cloned().expect("a vertex of the job"),
-            configuration: self.graph.configuration.clone(),
-            descriptor,
-            graph: self.graph.clone(),
-            flags: Arc::new(TaskFlags::default()),
-            waker: seat.waker.clone(),
-            counters: counters.clone(),
-            splits: seat.splits.clone(),
-            partitions: self.partitions[worker].clone(),
-            connector: Arc::new(Connector { worker, network: self.network.clone() }),
-            directory: self.directory.to_owned(),
-            network_bytes: Arc::default(),
-        };
-        let (updates, partitions) = (self.updates.clone(), self.partitions[worker].clone());
-        let report = move |update: TaskStateUpdate| {
-            if update.state.is_terminal() && update.state != ExecutionState::Finished {
-                partitions.release_of(attempt);
-            }
-            updates.lock().unwrap().push(update);
-        };
-        let program = self.program.clone();
-        let build = Box::new(move || program.build_task(attempt.vertex, &mut setup));
-        seat.task = Some(Task::new(attempt, build, seat.mailbox.clone(), counters, Box::new(report)));
-        seat.state = ExecutionState::Deploying;
-        seat.ready.store(true, Ordering::Release);
-    }
-
     fn observe(&mut self, index: usize) {
         let directory = &self.partitions[self.deployment.subtasks[index].worker];
         for output in self.deployment.descriptor(index).outputs {
@@ -395,75 +338,6 @@ impl<'a> World<'a> {
         if backlog > self.settings.capacity + self.expansion + 2 {
             self.give_up(&format!("{} has {backlog} chunks in a queue", self.deployment.name(index)));
         }
-    }
-
-    fn answer_split(&mut self, subtask: usize, request: u64) {
-        let splits = self.unassigned.get_mut(&self.deployment.subtasks[subtask].vertex).expect("a source");
-        let place = self.random.below(splits.len());
-        let split = splits.remove(place);
-        if self.settings.doubled_answers {
-            let delay = self.delay(self.settings.max_split_delay * 2);
-            self.at(delay, Event::RepeatAnswer { subtask, request, split: split.clone() });
-        }
-        self.give_split(subtask, request, split);
-    }
-
-    fn give_split(&mut self, subtask: usize, request: u64, split: Option<InputSplit>) {
-        let seat = &self.seats[subtask];
-        seat.splits.answer(request, split);
-        seat.waker.wake();
-    }
-
-    fn cancel(&mut self, index: usize) {
-        let seat = &mut self.seats[index];
-        if seat.task.is_some() {
-            seat.mailbox.cancel();
-            seat.waker.wake();
-        } else if !seat.state.is_terminal() {
-            seat.state = ExecutionState::Canceled;
-        }
-    }
-
-    /// The JobManager cancels what is left of a job, each task with a message of its own.
-    fn cancel_all(&mut self) {
-        for index in 0..self.seats.len() {
-            let delay = self.delay(self.settings.deployment * 4);
-            self.at(delay, Event::Cancel(index));
-        }
-    }
-
-    fn inject_fault(&mut self) {
-        let Some(fault) = self.fault.take_if(|fault| fault.after <= self.steps) else { return };
-        self.fault_fired = true;
-        match fault.kind {
-            FaultKind::CancelJob => self.cancel_all(),
-            FaultKind::FailTask => {
-                let seat = &self.seats[self.random.below(self.seats.len())];
-                seat.mailbox.fail("the JobManager said so".to_owned());
-                seat.waker.wake();
-                self.fault_fired = seat.task.is_some();
-            }
-            FaultKind::Sever => {
-                self.severed = self.network.sever(self.random.below(16));
-                self.fault_fired = self.severed.is_some();
-            }
-            FaultKind::KillWorker => self.kill_worker(),
-        }
-    }
-
-    /// A worker is gone with its tasks; the others see their connections end, the JobManager hears of it.
-    fn kill_worker(&mut self) {
-        let worker = self.random.below(self.settings.workers);
-        for index in 0..self.seats.len() {
-            if self.deployment.subtasks[index].worker == worker && !self.seats[index].state.is_terminal() {
-                self.seats[index].task = None;
-                self.seats[index].state = ExecutionState::Failed;
-                let failure = TaskFailure { kind: FailureKind::TaskManagerLost, message: "killed".to_owned() };
-                self.failures.push((index, failure));
-            }
-        }
-        self.network.kill(worker);
-        self.cancel_all();
     }
 
     fn skip_time(&mut self) {

@@ -15,7 +15,8 @@ use flink_taskmanager::partitions::Partitions;
 use flink_taskmanager::setup::JobProgram;
 use flink_taskmanager::task_manager::connector::InMemoryConnector;
 use flink_taskmanager::task_manager::launcher::{WORKER_QUEUE, WorkerControl, WorkerEvents, WorkerLaunch, WorkerLauncher};
-use flink_taskmanager::task_manager::shell::{TaskManagerProcess, new_task_manager_id};
+use flink_taskmanager::task_manager::shell::TaskManagerProcess;
+use flink_taskmanager::task_manager::new_task_manager_id;
 use flink_taskmanager::worker::process::configuration;
 use flink_taskmanager::worker::{Worker, WorkerNetwork};
 use tokio::runtime::{Builder, Runtime};
@@ -70,7 +71,7 @@ impl Executor for LocalExecutor {
         self.configuration.clone()
     }
 
-    fn plans(&self) -> bool {
+    fn plans(&self, _: u32) -> bool {
         true
     }
 

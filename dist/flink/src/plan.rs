@@ -45,8 +45,8 @@ impl Executor for PlanExecutor {
         configuration
     }
 
-    fn plans(&self) -> bool {
-        true
+    fn plans(&self, action: u32) -> bool {
+        action as usize >= self.request.earlier_results.len()
     }
 
     fn submit(&self, program: Program) -> Result<Box<dyn JobClient>, ExecuteError> {

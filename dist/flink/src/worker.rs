@@ -29,7 +29,7 @@ impl Executor for WorkerExecutor {
         self.configuration.clone()
     }
 
-    fn plans(&self) -> bool {
+    fn plans(&self, _: u32) -> bool {
         false
     }
 

@@ -1,0 +1,101 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use flink_examples::{cluster_tour, custom_source, keyed_count, wordcount};
+
+use crate::cluster::Cluster;
+use crate::for_seeds;
+
+const SEEDS: u64 = 300;
+
+const TEXT: &str = "To be, or not to be, that is the question:\r\nWhether 'tis nobler in the mind to suffer\n\n\
+    The slings and arrows of outrageous fortune,\nOr to take arms against a sea of troubles";
+
+fn counted(text: &str) -> Vec<String> {
+    let counts = wordcount::words(text).fold(BTreeMap::<&str, u64>::new(), |mut counts, word| {
+        *counts.entry(word).or_default() += 1;
+        counts
+    });
+    let mut lines: Vec<_> = counts.into_iter().map(|(word, count)| format!("{word} {count}")).collect();
+    lines.sort();
+    lines
+}
+
+fn lines_below(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut lines: Vec<_> = files
+        .flat_map(|file| fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn wordcount_counts_the_words_of_files() {
+    for_seeds(SEEDS, |seed| {
+        let (cluster, folder) = (Cluster::new(seed), tempfile::tempdir().unwrap());
+        let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+        fs::create_dir(&input).unwrap();
+        (0..3).for_each(|number| fs::write(input.join(format!("part-{number}")), TEXT).unwrap());
+        cluster.expand(100);
+        let env = cluster.environment();
+        wordcount::build(&env, input.to_str().unwrap(), output.to_str().unwrap(), false);
+        env.execute("wordcount").unwrap();
+        assert_eq!(lines_below(&output), counted(&format!("{TEXT}\n{TEXT}\n{TEXT}")));
+    });
+}
+
+#[test]
+fn wordcount_counts_the_words_of_a_collection() {
+    for_seeds(SEEDS, |seed| {
+        let cluster = Cluster::new(seed);
+        cluster.expand(100);
+        let lines = cluster.environment().from_collection(TEXT.lines().map(str::to_owned)).rebalance();
+        let counts = wordcount::count_words(lines).execute_and_collect("wordcount").unwrap();
+        let mut lines: Vec<_> = counts.iter().map(ToString::to_string).collect();
+        // A running count comes out for every word; the last one of each word is its highest.
+        lines.sort();
+        let total = wordcount::words(TEXT).count();
+        assert_eq!(lines.len(), total);
+        assert!(counted(TEXT).iter().all(|line| lines.contains(line)));
+    });
+}
+
+#[test]
+fn the_cluster_tour_sums_by_digit() {
+    let sum = |digit: u64| (1..=500).filter(|n| n % 10 == digit).sum::<u64>();
+    let expected: Vec<_> = (0..10).map(|digit| (digit, sum(digit))).collect();
+    for_seeds(SEEDS, |seed| {
+        let cluster = Cluster::new(seed);
+        cluster.expand(64);
+        let mut sums = cluster_tour::sums(&cluster.environment(), 500).execute_and_collect("tour").unwrap();
+        sums.sort_unstable();
+        assert_eq!(sums, expected);
+    });
+}
+
+#[test]
+fn the_custom_source_finds_all_primes() {
+    let expected = [(1, 306), (2, 1), (3, 310), (5, 1), (7, 308), (9, 303)];
+    for_seeds(SEEDS, |seed| {
+        let cluster = Cluster::new(seed);
+        cluster.expand(64);
+        let stream = custom_source::primes_by_digit(&cluster.environment(), 10_000);
+        let mut counts = stream.execute_and_collect("primes").unwrap();
+        counts.sort_unstable();
+        assert_eq!(counts, expected);
+    });
+}
+
+#[test]
+fn the_keyed_count_ends_with_and_without_a_rate() {
+    for_seeds(SEEDS, |seed| {
+        let cluster = Cluster::new(seed);
+        cluster.expand(64);
+        let env = cluster.environment();
+        keyed_count::build(&env, 10, 300, (seed % 2 == 0).then_some(100_000.0));
+        env.execute("keyed_count").unwrap();
+        assert_eq!(cluster.outcome().records, 300);
+    });
+}
