@@ -35,8 +35,8 @@ impl<T, K: Key, F: Fn(&T) -> K + Clone + Send + 'static> KeySelector<T> for ByVa
     }
 
     #[inline]
-    fn has_key(&self, record: &T, key: &K) -> bool {
-        (self.0)(record) == *key
+    fn same_key(&self, left: &T, right: &T) -> bool {
+        (self.0)(left) == (self.0)(right)
     }
 }
 
@@ -58,8 +58,8 @@ impl<T, K: Key, F: Fn(&T) -> &K + Clone + Send + 'static> KeySelector<T> for ByR
     }
 
     #[inline]
-    fn has_key(&self, record: &T, key: &K) -> bool {
-        (self.0)(record) == key
+    fn same_key(&self, left: &T, right: &T) -> bool {
+        (self.0)(left) == (self.0)(right)
     }
 }
 
@@ -258,7 +258,7 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> KeyedOutput<T, S, F> {
 }
 
 impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> Output<T> for KeyedOutput<T, S, F> {
-    #[inline]
+    #[inline(always)]
     fn collect(&mut self, record: T) {
         match self {
             Self::Plain(output) => output.collect(record),

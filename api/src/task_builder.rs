@@ -193,6 +193,7 @@ impl<T: Data> SharedOutput<T> {
 
     /// Offers the gathered records to all consumers. A consumer that stops in the middle keeps the rest for later; then
     /// the next chunk has to wait for it.
+    #[inline(never)]
     fn hand_on(&mut self) {
         if !self.advance_pending() {
             return;
@@ -232,7 +233,7 @@ fn offer<T>(consumer: &mut dyn ChunkConsumer<T>, records: Vec<T>) -> ChunkCursor
 }
 
 impl<T: Data> Output<T> for SharedOutput<T> {
-    #[inline]
+    #[inline(always)]
     fn collect(&mut self, record: T) {
         if self.consumers.is_empty() {
             return;

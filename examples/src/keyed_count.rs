@@ -72,18 +72,27 @@ impl ProcessFunction<Event> for MeasureLatency {
     }
 }
 
-/// Counts `events` events of `keys` keys, at `rate` events a second in all if it is given.
+/// Counts `events` events of `keys` keys: as fast as possible, or at `rate` events a second in all, measuring latencies.
 pub fn build(env: &StreamExecutionEnvironment, keys: u64, events: u64, rate: Option<f64>) {
+    match rate {
+        None => count_fast(env, keys, events),
+        Some(rate) => count_paced(env, keys, events, rate),
+    }
+}
+
+fn count_fast(env: &StreamExecutionEnvironment, keys: u64, events: u64) {
+    let source = GeneratorSource::new(move |tick: Tick| mix(tick.index) % keys, Some(events));
+    env.from_source(source, "Events").key_by(|key| *key).count().discard();
+}
+
+fn count_paced(env: &StreamExecutionEnvironment, keys: u64, events: u64, rate: f64) {
     let make = move |tick: Tick| Event { key: mix(tick.index) % keys, count: 1, due_nanos: tick.due_nanos };
-    let source = GeneratorSource::new(make, Some(events)).rate_per_second(rate.unwrap_or(0.0));
+    let source = GeneratorSource::new(make, Some(events)).rate_per_second(rate);
     let counted = env.from_source(source, "Events").key_by(|event| event.key).reduce(|kept, event| {
         kept.count += event.count;
         kept.due_nanos = event.due_nanos;
     });
-    match rate {
-        None => counted.discard(),
-        Some(_) => counted.process(MeasureLatency::default()).name("Latency").discard(),
-    };
+    counted.process(MeasureLatency::default()).name("Latency").discard();
 }
 
 /// The value below which a share of the counted values lies.

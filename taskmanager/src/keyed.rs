@@ -22,12 +22,12 @@ pub trait KeySelector<T>: Clone + Send + 'static {
     /// The hash of the key; without making the key where it is a part of the record.
     fn key_hash(&self, record: &T) -> u64;
 
-    /// Whether a record has this key.
-    fn has_key(&self, record: &T, key: &Self::Key) -> bool;
+    /// Whether two records have one key.
+    fn same_key(&self, left: &T, right: &T) -> bool;
 }
 
-/// Merges a record into what is kept of the earlier ones of its key. It must be associative: parts are merged before a
-/// shuffle in BATCH mode.
+/// Merges a record into what is kept of the earlier ones of its key. It must be associative, since parts are merged before a
+/// shuffle in BATCH mode, and must leave the key as it is, by which the kept record is found again.
 pub trait ReduceFunction<T>: Clone + Send + 'static {
     /// Merges `record` into `kept`.
     ///
@@ -56,7 +56,7 @@ impl<T, S> KeyRouter<T, S> {
 }
 
 impl<T: Data, S: KeySelector<T>> Output<T> for KeyRouter<T, S> {
-    #[inline]
+    #[inline(always)]
     fn collect(&mut self, record: T) {
         let hash = self.selector.key_hash(&record);
         self.writer.write_keyed(self.routing.subpartition(hash), record, hash);
@@ -108,7 +108,7 @@ struct Waiting<T> {
 pub struct CombiningRouter<T, S: KeySelector<T>, F> {
     router: KeyRouter<T, S>,
     function: F,
-    table: KeyedTable<S::Key, T>,
+    table: KeyedTable<T>,
     waiting: Waiting<T>,
     records: u64,
     emitted: u64,
@@ -124,6 +124,7 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
         Self { router, function, table, waiting, records: 0, emitted: 0, off: false, error: None }
     }
 
+    #[inline(never)]
     fn combine_waiting(&mut self) {
         self.records += self.waiting.records.len() as u64;
         let Self { router, function, table, waiting, error, .. } = self;
@@ -132,8 +133,8 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
             table.upsert(
                 hash,
                 record,
-                |key, record| selector.has_key(record, key),
-                |record| (selector.key(&record), record),
+                |kept, record| selector.same_key(kept, record),
+                |record| record,
                 |kept, record| {
                     if let Err(problem) = function.reduce(kept, record) {
                         error.get_or_insert(problem);
@@ -144,9 +145,8 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
         if self.error.is_some() {
             self.router.context.flags.set_failed();
         }
-        if self.table.table_bytes() > COMBINER_BYTES / 2 && self.table.len() * size_of::<(u64, S::Key, T)>() > COMBINER_BYTES / 4
-            || self.emitted == 0 && self.records >= PROBE_RECORDS && !self.reduces()
-        {
+        let full = self.table.len() * size_of::<(u64, T)>() > COMBINER_BYTES / 2;
+        if full || self.emitted == 0 && self.records >= PROBE_RECORDS && !self.reduces() {
             self.emit_table();
         }
     }
@@ -160,7 +160,7 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
         self.off = !self.reduces();
         self.emitted += self.table.len() as u64;
         let KeyRouter { routing, writer, .. } = &mut self.router;
-        self.table.drain_and_keep(|hash, _, record| writer.write_keyed(routing.subpartition(hash), record, hash));
+        self.table.drain_and_keep(|hash, record| writer.write_keyed(routing.subpartition(hash), record, hash));
         if self.off {
             self.table = KeyedTable::default();
         }
@@ -168,7 +168,7 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
 }
 
 impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> Output<T> for CombiningRouter<T, S, F> {
-    #[inline]
+    #[inline(always)]
     fn collect(&mut self, record: T) {
         if self.off {
             return self.router.collect(record);
@@ -217,7 +217,7 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> Stage<T> for CombiningRou
 pub struct KeyedReduce<T, S: KeySelector<T>, F, Next> {
     selector: S,
     function: F,
-    table: KeyedTable<S::Key, T>,
+    table: KeyedTable<T>,
     mode: RuntimeMode,
     next: Next,
     context: OperatorContext,
@@ -242,14 +242,14 @@ where
         &self.context.flags
     }
 
-    #[inline]
+    #[inline(always)]
     fn merge(&mut self, hash: u64, record: T) {
         let Self { selector, function, table, error, .. } = self;
-        let entry = table.upsert(
+        let kept = table.upsert(
             hash,
             record,
-            |key, record| selector.has_key(record, key),
-            |record| (selector.key(&record), record),
+            |kept, record| selector.same_key(kept, record),
+            |record| record,
             |kept, record| {
                 if let Err(problem) = function.reduce(kept, record) {
                     error.get_or_insert(problem);
@@ -257,7 +257,7 @@ where
             },
         );
         if self.mode == RuntimeMode::Streaming {
-            self.next.collect(entry.1.clone());
+            self.next.collect(kept.clone());
         }
     }
 }
@@ -293,7 +293,7 @@ where
     fn end(&mut self) -> bool {
         if self.mode == RuntimeMode::Batch {
             let Self { table, next, context, .. } = self;
-            table.drain(|_, _, record| {
+            table.drain(|_, record| {
                 next.collect(record);
                 !context.flags.interrupted()
             });

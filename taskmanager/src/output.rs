@@ -97,7 +97,7 @@ impl<T: Data> ResultWriter<T> {
     }
 
     /// Writes a record without a key.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, subpartition: usize, record: T) {
         let lane = &mut self.lanes[subpartition];
         lane.heap_bytes += record.heap_bytes();
@@ -108,7 +108,7 @@ impl<T: Data> ResultWriter<T> {
     }
 
     /// Writes a record with the hash of its key.
-    #[inline]
+    #[inline(always)]
     pub fn write_keyed(&mut self, subpartition: usize, record: T, hash: u64) {
         let lane = &mut self.lanes[subpartition];
         lane.chunk.hashes.push(hash);
@@ -161,6 +161,7 @@ impl<T: Data> ResultWriter<T> {
         self.error.take()
     }
 
+    #[inline(never)]
     fn hand_on(&mut self, subpartition: usize) {
         let lane = &mut self.lanes[subpartition];
         let records = lane.chunk.records.len();

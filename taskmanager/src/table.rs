@@ -6,25 +6,26 @@ use std::mem::MaybeUninit;
 /// Places for which a batch of records is prefetched before the first of them is touched.
 pub const BATCH: usize = 64;
 
-struct Slot<K, V> {
+struct Slot<V> {
     /// 0 marks an empty slot; the hash of a key never is 0.
     hash: u64,
-    entry: MaybeUninit<(K, V)>,
+    value: MaybeUninit<V>,
 }
 
-/// Keys and values under open addressing with linear probing. Hashes are computed outside, once for each record.
-pub struct KeyedTable<K, V> {
-    slots: Box<[Slot<K, V>]>,
+/// Values that hold their keys, under open addressing with linear probing. Hashes are computed outside, once for each
+/// record. The fewer bytes a slot has, the fewer cache lines an access costs: so the key is not kept beside the value.
+pub struct KeyedTable<V> {
+    slots: Box<[Slot<V>]>,
     len: usize,
 }
 
-impl<K, V> Default for KeyedTable<K, V> {
+impl<V> Default for KeyedTable<V> {
     fn default() -> Self {
         Self { slots: Box::default(), len: 0 }
     }
 }
 
-impl<K: Eq, V> KeyedTable<K, V> {
+impl<V> KeyedTable<V> {
     const SMALLEST: usize = 64;
 
     /// Number of keys.
@@ -45,15 +46,17 @@ impl<K: Eq, V> KeyedTable<K, V> {
         std::mem::size_of_val(&*self.slots)
     }
 
-    /// Brings the place of a hash into the cache.
+    /// Brings the place of a hash into the cache: both cache lines where the slot lies across two.
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {
         #[cfg(target_arch = "x86_64")]
         if let Some(slot) = self.slots.get(self.place(hash)) {
-            // SAFETY: a prefetch of any address is harmless, and this one is inside the table.
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let first: *const i8 = std::ptr::from_ref(slot).cast();
+            // SAFETY: a prefetch of any address is harmless, and these are inside the table.
             unsafe {
-                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(slot).cast());
+                _mm_prefetch::<_MM_HINT_T0>(first);
+                _mm_prefetch::<_MM_HINT_T0>(first.add(size_of::<Slot<V>>() - 1));
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -66,18 +69,18 @@ impl<K: Eq, V> KeyedTable<K, V> {
         hash as usize & self.slots.len().wrapping_sub(1)
     }
 
-    /// The value of a key: `update` changes the one that is there and `insert` makes the first. Returns the entry.
+    /// The value of a key: `update` changes the one that is there and `insert` makes the first. Returns the value.
     ///
-    /// `matches` compares with a stored key; the hash is the same already.
-    #[inline]
+    /// `matches` compares the key of a stored value with that of what is carried; the hash is the same already.
+    #[inline(always)]
     pub fn upsert<C>(
         &mut self,
         hash: u64,
         carried: C,
-        matches: impl Fn(&K, &C) -> bool,
-        insert: impl FnOnce(C) -> (K, V),
+        matches: impl Fn(&V, &C) -> bool,
+        insert: impl FnOnce(C) -> V,
         update: impl FnOnce(&mut V, C),
-    ) -> &mut (K, V) {
+    ) -> &mut V {
         debug_assert_ne!(hash, 0);
         if self.len * 8 >= self.slots.len() * 5 {
             self.grow();
@@ -89,19 +92,19 @@ impl<K: Eq, V> KeyedTable<K, V> {
             if slot.hash == 0 {
                 break;
             }
-            // SAFETY: a slot with a hash holds an entry.
-            if slot.hash == hash && matches(unsafe { &slot.entry.assume_init_ref().0 }, &carried) {
+            // SAFETY: a slot with a hash holds a value.
+            if slot.hash == hash && matches(unsafe { slot.value.assume_init_ref() }, &carried) {
                 // SAFETY: as above.
-                let entry = unsafe { self.slots[place].entry.assume_init_mut() };
-                update(&mut entry.1, carried);
-                return entry;
+                let value = unsafe { self.slots[place].value.assume_init_mut() };
+                update(value, carried);
+                return value;
             }
             place = (place + 1) & mask;
         }
         self.len += 1;
         let slot = &mut self.slots[place];
         slot.hash = hash;
-        slot.entry.write(insert(carried))
+        slot.value.write(insert(carried))
     }
 
     #[cold]
@@ -119,9 +122,9 @@ impl<K: Eq, V> KeyedTable<K, V> {
         }
     }
 
-    /// Takes entries out, from the end of the table, until it is empty or `take` returns false. The table must not be
+    /// Takes values out, from the end of the table, until it is empty or `take` returns false. The table must not be
     /// written to between calls until it is empty: the places behind those taken are not in order any more.
-    pub fn drain(&mut self, mut take: impl FnMut(u64, K, V) -> bool) {
+    pub fn drain(&mut self, mut take: impl FnMut(u64, V) -> bool) {
         let mut slots = std::mem::take(&mut self.slots).into_vec();
         while self.len > 0 {
             let Some(slot) = slots.pop() else { break };
@@ -129,9 +132,9 @@ impl<K: Eq, V> KeyedTable<K, V> {
                 continue;
             }
             self.len -= 1;
-            // SAFETY: a slot with a hash holds an entry, and the slot has left the table.
-            let (key, value) = unsafe { slot.entry.assume_init() };
-            if !take(slot.hash, key, value) {
+            // SAFETY: a slot with a hash holds a value, and the slot has left the table.
+            let value = unsafe { slot.value.assume_init() };
+            if !take(slot.hash, value) {
                 break;
             }
         }
@@ -140,33 +143,53 @@ impl<K: Eq, V> KeyedTable<K, V> {
         }
     }
 
-    /// Takes all entries out and keeps the memory.
-    pub fn drain_and_keep(&mut self, mut take: impl FnMut(u64, K, V)) {
+    /// Takes all values out and keeps the memory.
+    pub fn drain_and_keep(&mut self, mut take: impl FnMut(u64, V)) {
         for slot in &mut self.slots {
             if slot.hash != 0 {
                 let hash = std::mem::take(&mut slot.hash);
                 self.len -= 1;
-                // SAFETY: the slot had a hash, so it holds an entry; it is marked empty before the entry is used.
-                let (key, value) = unsafe { slot.entry.assume_init_read() };
-                take(hash, key, value);
+                // SAFETY: the slot had a hash, so it holds a value; it is marked empty before the value is used.
+                take(hash, unsafe { slot.value.assume_init_read() });
             }
         }
     }
 }
 
+/// Bytes from which a table asks for huge pages: accesses at random places miss the TLB otherwise, each time.
+const HUGE_FROM: usize = 4 << 20;
+
 /// Fresh zeroed pages of the operating system, touched only where keys come to lie.
-fn empty_slots<K, V>(count: usize) -> Box<[Slot<K, V>]> {
-    let slots = Box::<[Slot<K, V>]>::new_zeroed_slice(count);
-    // SAFETY: a zero hash with an uninitialised entry is an empty slot.
-    unsafe { slots.assume_init() }
+fn empty_slots<V>(count: usize) -> Box<[Slot<V>]> {
+    let slots = Box::<[Slot<V>]>::new_zeroed_slice(count);
+    // SAFETY: a zero hash with an uninitialised value is an empty slot.
+    let slots = unsafe { slots.assume_init() };
+    advise_huge_pages(&slots);
+    slots
 }
 
-impl<K, V> Drop for KeyedTable<K, V> {
+fn advise_huge_pages<V>(slots: &[Slot<V>]) {
+    const PAGE: usize = 4096;
+    let bytes = std::mem::size_of_val(slots);
+    if bytes < HUGE_FROM {
+        return;
+    }
+    let address = slots.as_ptr().addr();
+    let (start, end) = (address.next_multiple_of(PAGE), (address + bytes) / PAGE * PAGE);
+    let pages = slots.as_ptr().cast_mut().wrapping_byte_add(start - address).cast();
+    // SAFETY: the range lies within the table's own memory, and the advice does not change what it holds.
+    let advised = unsafe { rustix::mm::madvise(pages, end - start, rustix::mm::Advice::LinuxHugepage) };
+    if let Err(error) = advised {
+        tracing::debug!("no huge pages for a table of {bytes} bytes: {error}");
+    }
+}
+
+impl<V> Drop for KeyedTable<V> {
     fn drop(&mut self) {
-        if std::mem::needs_drop::<(K, V)>() {
+        if std::mem::needs_drop::<V>() {
             for slot in self.slots.iter_mut().filter(|slot| slot.hash != 0) {
-                // SAFETY: a slot with a hash holds an entry; the table is not used again.
-                unsafe { slot.entry.assume_init_drop() };
+                // SAFETY: a slot with a hash holds a value; the table is not used again.
+                unsafe { slot.value.assume_init_drop() };
             }
         }
     }
@@ -178,11 +201,11 @@ mod tests {
     use crate::data::Key;
     use std::collections::BTreeMap;
 
-    fn add(table: &mut KeyedTable<String, u64>, key: &str) {
-        table.upsert(key.to_owned().key_hash(), key, |k, c| k == c, |c| (c.to_owned(), 1), |v, _| *v += 1);
+    fn add(table: &mut KeyedTable<(String, u64)>, key: &str) {
+        table.upsert(key.to_owned().key_hash(), key, |v, c| v.0 == *c, |c| (c.to_owned(), 1), |v, _| v.1 += 1);
     }
 
-    fn filled(keys: u64) -> (KeyedTable<String, u64>, BTreeMap<String, u64>) {
+    fn filled(keys: u64) -> (KeyedTable<(String, u64)>, BTreeMap<String, u64>) {
         let (mut table, mut expected) = (KeyedTable::default(), BTreeMap::new());
         for n in 0..keys * 3 {
             let key = format!("key {}", n * 7919 % keys);
@@ -197,7 +220,7 @@ mod tests {
         let (mut table, expected) = filled(1000);
         assert_eq!(table.len(), 1000);
         let mut counts = BTreeMap::new();
-        table.drain(|_, key, count| counts.insert(key, count).is_none());
+        table.drain(|_, (key, count)| counts.insert(key, count).is_none());
         assert_eq!(counts, expected);
         assert!(table.is_empty());
     }
@@ -208,7 +231,7 @@ mod tests {
         let mut counts = BTreeMap::new();
         while !table.is_empty() {
             let mut budget = 7;
-            table.drain(|_, key, count| {
+            table.drain(|_, (key, count)| {
                 counts.insert(key, count);
                 budget -= 1;
                 budget > 0
@@ -224,7 +247,7 @@ mod tests {
         let (mut table, expected) = filled(100);
         let bytes = table.table_bytes();
         let mut seen = 0;
-        table.drain_and_keep(|_, key, count| {
+        table.drain_and_keep(|_, (key, count)| {
             assert_eq!(expected[&key], count);
             seen += 1;
         });

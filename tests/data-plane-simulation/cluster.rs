@@ -79,7 +79,7 @@ impl Executor for Cluster {
         self.settings.configuration()
     }
 
-    fn plans(&self) -> bool {
+    fn plans(&self, _: u32) -> bool {
         true
     }
 
