@@ -79,6 +79,9 @@ where
     }
 }
 
+/// The stream that two functions from a record to any number make.
+pub type CoFlatMapped<A, B, F, G, Out> = DataStream<Out, CoStart<A, B, CoFlatMap<F, G, Out>>>;
+
 /// Two functions from a record to any number.
 pub struct CoFlatMap<F, G, Out> {
     first: F,
@@ -125,7 +128,7 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
     }
 
     /// One record to any number, by a function for each input.
-    pub fn flat_map<Out, F, G>(self, first: F, second: G) -> DataStream<Out, CoStart<A, B, CoFlatMap<F, G, Out>>>
+    pub fn flat_map<Out, F, G>(self, first: F, second: G) -> CoFlatMapped<A, B, F, G, Out>
     where
         Out: Data,
         F: FnMut(A, &mut Collector<Out>) + Clone + Send + 'static,

@@ -12,9 +12,7 @@ use flink_taskmanager::operator::{BoxError, Stage};
 use crate::chain::{Chain, ChainOperator, Start, Then};
 use crate::connected::ConnectedStreams;
 use crate::environment::StreamExecutionEnvironment;
-use crate::functions::{
-    Collector, Filter, FlatMap, Map, Process, ProcessFunction, TryFilter, TryFlatMap, TryMap,
-};
+use crate::functions::{Collector, Filter, FlatMap, Map, Process, ProcessFunction, TryFilter, TryFlatMap, TryMap};
 use crate::keyed::{ByReference, ByValue, KeyedStream};
 use crate::partition::CustomRouter;
 use crate::side_output::OutputTag;
@@ -72,7 +70,8 @@ impl<T: Data> DataStream<T> {
                 graph.node_mut(input.node).side_factories.insert(tag.name().to_owned(), factory.clone());
             });
         }
-        let tagged = |input: &NodeInput| NodeInput { tag: Some(tag.name().to_owned()), strategy: None, ..input.clone() };
+        let tagged =
+            |input: &NodeInput| NodeInput { tag: Some(tag.name().to_owned()), strategy: None, ..input.clone() };
         let inputs = self.inputs.iter().map(tagged).collect();
         DataStream::headed(&self.environment, Start::new(), inputs, Vec::new())
     }

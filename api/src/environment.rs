@@ -94,11 +94,7 @@ impl StreamExecutionEnvironment {
     }
 
     /// `count` records made by a function, or records without end; see also [`GeneratorSource::rate_per_second`].
-    pub fn from_generator<T, F>(
-        &self,
-        count: Option<u64>,
-        function: F,
-    ) -> DataStream<T, FromSource<GeneratorSource<F>>>
+    pub fn from_generator<T, F>(&self, count: Option<u64>, function: F) -> DataStream<T, FromSource<GeneratorSource<F>>>
     where
         T: Data,
         F: FnMut(Tick) -> T + Clone + Send + 'static,

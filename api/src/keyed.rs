@@ -95,17 +95,17 @@ where
 {
     /// Merges each record into what is kept of the earlier ones of its key. The function must be associative, and must
     /// leave the key as it is.
-    pub fn reduce<F>(
-        self,
-        mut function: F,
-    ) -> Aggregated<T, S, impl ReduceFunction<T>>
+    pub fn reduce<F>(self, mut function: F) -> Aggregated<T, S, impl ReduceFunction<T>>
     where
         F: FnMut(&mut T, T) + Clone + Send + 'static,
     {
-        self.aggregate("Reduce", Reduce(move |kept: &mut T, record: T| {
-            function(kept, record);
-            Ok(())
-        }))
+        self.aggregate(
+            "Reduce",
+            Reduce(move |kept: &mut T, record: T| {
+                function(kept, record);
+                Ok(())
+            }),
+        )
     }
 
     /// As [`reduce`](Self::reduce); an error fails the task.
@@ -124,10 +124,13 @@ where
         V: AddAssign + Copy,
         F: Fn(&mut T) -> &mut V + Clone + Send + 'static,
     {
-        self.aggregate("Sum", Reduce(move |kept: &mut T, mut record: T| {
-            *field(kept) += *field(&mut record);
-            Ok(())
-        }))
+        self.aggregate(
+            "Sum",
+            Reduce(move |kept: &mut T, mut record: T| {
+                *field(kept) += *field(&mut record);
+                Ok(())
+            }),
+        )
     }
 
     /// Keeps the smallest value of a field; the other fields stay as in the key's first record.
@@ -172,10 +175,13 @@ where
         let counted = move |record: T| (selector.key(&record), 1u64);
         let pairs: DataStream<_, Then<C, Map<_>>> = self.stream.map(counted).name("Key");
         let keyed = pairs.key_by_ref(|pair: &(S::Key, u64)| &pair.0);
-        keyed.aggregate("Count", Reduce(|kept: &mut (S::Key, u64), record: (S::Key, u64)| {
-            kept.1 += record.1;
-            Ok(())
-        }))
+        keyed.aggregate(
+            "Count",
+            Reduce(|kept: &mut (S::Key, u64), record: (S::Key, u64)| {
+                kept.1 += record.1;
+                Ok(())
+            }),
+        )
     }
 
     fn keep_field<V, F>(
@@ -188,13 +194,16 @@ where
         V: Clone + 'static,
         F: Fn(&mut T) -> &mut V + Clone + Send + 'static,
     {
-        self.aggregate(name, Reduce(move |kept: &mut T, mut record: T| {
-            let (new, old) = (field(&mut record), field(kept));
-            if better(new, old) {
-                *old = new.clone();
-            }
-            Ok(())
-        }))
+        self.aggregate(
+            name,
+            Reduce(move |kept: &mut T, mut record: T| {
+                let (new, old) = (field(&mut record), field(kept));
+                if better(new, old) {
+                    *old = new.clone();
+                }
+                Ok(())
+            }),
+        )
     }
 
     fn keep_record<V, F>(
@@ -207,12 +216,15 @@ where
         V: 'static,
         F: Fn(&T) -> V + Clone + Send + 'static,
     {
-        self.aggregate(name, Reduce(move |kept: &mut T, record: T| {
-            if better(&value(&record), &value(kept)) {
-                *kept = record;
-            }
-            Ok(())
-        }))
+        self.aggregate(
+            name,
+            Reduce(move |kept: &mut T, record: T| {
+                if better(&value(&record), &value(kept)) {
+                    *kept = record;
+                }
+                Ok(())
+            }),
+        )
     }
 
     fn aggregate<F: ReduceFunction<T>>(self, name: &str, function: F) -> Aggregated<T, S, F> {

@@ -25,7 +25,8 @@ impl<T: Data, F: FnMut(&T, usize) -> usize + Send> Output<T> for CustomRouter<T,
         if chosen < subtasks {
             self.writer.write(chosen, record);
         } else {
-            let text = format!("the partitioner chose subtask {chosen}, but there are {subtasks} (0 to {})", subtasks - 1);
+            let text =
+                format!("the partitioner chose subtask {chosen}, but there are {subtasks} (0 to {})", subtasks - 1);
             self.error.get_or_insert(text.into());
             self.context.flags.set_failed();
         }

@@ -87,7 +87,8 @@ impl SideOutputs {
     }
 
     pub(crate) fn end(&mut self) -> bool {
-        self.0.values_mut().fold(true, |done, output| output.end() && done)
+        // All of them, also behind one that is not done.
+        self.0.values_mut().filter_map(|output| (!output.end()).then_some(())).count() == 0
     }
 
     pub(crate) fn flush(&mut self) {
@@ -95,7 +96,8 @@ impl SideOutputs {
     }
 
     pub(crate) fn has_room(&mut self) -> bool {
-        self.0.values_mut().fold(true, |room, output| output.has_room() && room)
+        // All of them are asked: each remembers that the task waits.
+        self.0.values_mut().filter_map(|output| (!output.has_room()).then_some(())).count() == 0
     }
 }
 

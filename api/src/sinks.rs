@@ -315,11 +315,15 @@ impl<T: Data> Operator<T> for CollectOperator<T> {
     fn end(&mut self, _: &mut impl Output<()>) -> Result<(), BoxError> {
         if let Some(context) = &self.context {
             let part = std::mem::take(&mut self.encoded);
-            context.accumulators.update(&self.name, || AccumulatorValue::List(Vec::new()), |list| {
-                if let AccumulatorValue::List(parts) = list {
-                    parts.push(part);
-                }
-            });
+            context.accumulators.update(
+                &self.name,
+                || AccumulatorValue::List(Vec::new()),
+                |list| {
+                    if let AccumulatorValue::List(parts) = list {
+                        parts.push(part);
+                    }
+                },
+            );
         }
         Ok(())
     }

@@ -11,9 +11,7 @@ use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorContext, Oper
 
 use crate::chain::{Chain, Prototype, Start};
 use crate::datastream::{DataStream, Isolate};
-use crate::source::{
-    Boundedness, EnumeratorContext, ReaderContext, ReaderStatus, Source, SourceReader, SourceSplit,
-};
+use crate::source::{Boundedness, EnumeratorContext, ReaderContext, ReaderStatus, Source, SourceReader, SourceSplit};
 use crate::stream_graph::{Enumerate, SourceMeta};
 use crate::task_builder::TaskBuilder;
 
@@ -259,7 +257,8 @@ where
     }
 
     fn create_reader(&self, context: ReaderContext) -> Result<Self::Reader, BoxError> {
-        let pace = self.rate.map(|rate| Pace { rate: rate / f64::from(context.parallelism.max(1)), begin: None, sent: 0 });
+        let pace =
+            self.rate.map(|rate| Pace { rate: rate / f64::from(context.parallelism.max(1)), begin: None, sent: 0 });
         Ok(GeneratorReader { function: self.function.clone(), range: 0..0, pace })
     }
 }

@@ -62,9 +62,8 @@ pub(crate) type Enumerate = Arc<dyn Fn(&EnumeratorContext) -> Result<Vec<InputSp
 pub(crate) type Prepare = Arc<dyn Fn(&SinkContext) -> Result<(), BoxError> + Send + Sync>;
 
 /// Makes a side output, its type hidden.
-pub(crate) type SideFactory = Arc<
-    dyn Fn(&mut TaskBuilder<'_>, &[EdgePlan]) -> Result<Box<dyn AnySideOutput>, BoxError> + Send + Sync,
->;
+pub(crate) type SideFactory =
+    Arc<dyn Fn(&mut TaskBuilder<'_>, &[EdgePlan]) -> Result<Box<dyn AnySideOutput>, BoxError> + Send + Sync>;
 
 /// A source's part of a node.
 #[derive(Clone)]

@@ -8,9 +8,7 @@ use flink_taskmanager::chunk::{Chunk, ChunkCursor};
 use flink_taskmanager::data::Data;
 use flink_taskmanager::driver::Driver;
 use flink_taskmanager::input::InputGate;
-use flink_taskmanager::operator::{
-    BoxError, ChunkConsumer, OperatorContext, OperatorError, Output, Stage, TaskFlags,
-};
+use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorContext, OperatorError, Output, Stage, TaskFlags};
 use flink_taskmanager::output::{ChunkLimits, KeyRouting, ResultWriter};
 use flink_taskmanager::setup::TaskSetup;
 
@@ -127,7 +125,9 @@ impl<'a> TaskBuilder<'a> {
     /// The writer and routing of a node that ships its records by key, to one consumer.
     pub(crate) fn keyed_output<T: Data>(&mut self) -> Result<(ResultWriter<T>, KeyRouting), BoxError> {
         match self.plans[self.node.0].edges.as_slice() {
-            [EdgePlan::Shipped { output, .. }] => Ok((self.setup.result_writer(*output)?, self.setup.key_routing(*output)?)),
+            [EdgePlan::Shipped { output, .. }] => {
+                Ok((self.setup.result_writer(*output)?, self.setup.key_routing(*output)?))
+            }
             _ => Err("a keyed stream has exactly one consumer".into()),
         }
     }
@@ -262,7 +262,7 @@ impl<T: Data> Stage<T> for SharedOutput<T> {
         if !self.chunk.is_empty() || !self.advance_pending() {
             return false;
         }
-        self.consumers.iter_mut().fold(true, |done, consumer| consumer.end() && done)
+        self.consumers.iter_mut().filter_map(|consumer| (!consumer.end()).then_some(())).count() == 0
     }
 
     fn flush(&mut self) {
@@ -273,7 +273,8 @@ impl<T: Data> Stage<T> for SharedOutput<T> {
     }
 
     fn has_room(&mut self) -> bool {
-        let room = self.consumers.iter_mut().fold(true, |room, consumer| consumer.has_room() && room);
+        // All of them are asked: each remembers that the task waits.
+        let room = self.consumers.iter_mut().filter_map(|consumer| (!consumer.has_room()).then_some(())).count() == 0;
         if room && self.pending.iter().any(|pending| pending.remaining() > 0) {
             self.flags.clear_output_full();
             // The last record that waited may have filled an output again.

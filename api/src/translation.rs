@@ -279,7 +279,8 @@ impl<'a> Translation<'a> {
             Some(uid) => format!("uid {uid}"),
             None => {
                 let names: Vec<&str> = operators.map(|operator| operator.name.as_str()).collect();
-                let inputs = self.graph.node(head).inputs.iter().map(|input| ids[&self.heads[input.node.0]].to_string());
+                let inputs =
+                    self.graph.node(head).inputs.iter().map(|input| ids[&self.heads[input.node.0]].to_string());
                 format!("{} {}", names.join(" -> "), inputs.collect::<Vec<_>>().join(" "))
             }
         };
@@ -361,7 +362,8 @@ impl<'a> Translation<'a> {
         fingerprint.push(format!("arguments {:?}", std::env::args().skip(1).collect::<Vec<_>>()));
         for vertex in vertices {
             let JobVertex { id, name, parallelism, max_parallelism, slot_sharing_group, .. } = vertex;
-            fingerprint.push(format!("vertex {id} `{name}` {parallelism}/{max_parallelism} group {slot_sharing_group}"));
+            fingerprint
+                .push(format!("vertex {id} `{name}` {parallelism}/{max_parallelism} group {slot_sharing_group}"));
             for input in &vertex.inputs {
                 fingerprint.push(format!("  reads {} by {}", input.source, input.ship_strategy));
             }

@@ -76,6 +76,8 @@ impl std::fmt::Debug for TlsMaterial {
 }
 
 /// From a worker to its TaskManager.
+// Most messages are state updates, the largest variant: boxing them would cost more than the room saved in the others.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromWorker {
     /// The graph is built and equals the submitted one; data is listened for here.

@@ -16,7 +16,7 @@ const BUFFER: usize = 4 << 20;
 const MAX_ELEMENT: usize = 64 << 20;
 
 enum State {
-    Written(BlockingPartitionWriter),
+    Written(Box<BlockingPartitionWriter>),
     Complete(BlockingPartition),
     Failed,
 }
@@ -37,7 +37,7 @@ impl BlockingOutput {
             buffer_bytes: BUFFER,
             max_element: MAX_ELEMENT,
         })?;
-        Ok(Self(Mutex::new(State::Written(writer))))
+        Ok(Self(Mutex::new(State::Written(Box::new(writer)))))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -109,12 +109,23 @@ impl RemoteChannel for RemoteInbox {
 
 enum Channel<T> {
     /// The producer is in this worker but was not deployed when it was last looked for.
-    Awaited { partitions: Arc<Partitions>, subpartition: u32 },
+    Awaited {
+        partitions: Arc<Partitions>,
+        subpartition: u32,
+    },
     /// Not connected.
     Unconnected,
     Local(Arc<Subpartition<T>>),
-    Stored { view: Arc<dyn SubpartitionView>, buffer: Vec<u8>, free: Chunk<T> },
-    Remote { inbox: Arc<RemoteInbox>, credit: Box<dyn CreditReturn>, free: Chunk<T> },
+    Stored {
+        view: Arc<dyn SubpartitionView>,
+        buffer: Vec<u8>,
+        free: Chunk<T>,
+    },
+    Remote {
+        inbox: Arc<RemoteInbox>,
+        credit: Box<dyn CreditReturn>,
+        free: Chunk<T>,
+    },
     Ended,
 }
 

@@ -134,7 +134,12 @@ pub struct SharedAccumulators(Arc<Mutex<Accumulators>>);
 
 impl SharedAccumulators {
     /// Changes the value of one accumulator, which begins as `initial`.
-    pub fn update(&self, name: &str, initial: impl FnOnce() -> AccumulatorValue, change: impl FnOnce(&mut AccumulatorValue)) {
+    pub fn update(
+        &self,
+        name: &str,
+        initial: impl FnOnce() -> AccumulatorValue,
+        change: impl FnOnce(&mut AccumulatorValue),
+    ) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = all.0.get_mut(name) {
             change(value);

@@ -85,7 +85,8 @@ impl<T: Data> ResultWriter<T> {
         records_out: Arc<AtomicU64>,
         bytes_out: Arc<AtomicU64>,
     ) -> Self {
-        let lanes = targets.map(|target| Lane { chunk: Chunk::default(), heap_bytes: 0, full: false, target }).collect();
+        let lanes =
+            targets.map(|target| Lane { chunk: Chunk::default(), heap_bytes: 0, full: false, target }).collect();
         let limits = ChunkLimits::of::<T>(chunk_bytes);
         Self { lanes, limits, flags, records_out, bytes_out, error: None, scratch: Vec::new(), ended: false }
     }

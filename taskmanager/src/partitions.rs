@@ -88,7 +88,9 @@ impl Partitions {
                 let typed = queue.downcast().map_err(|_| format!("its records are not {}", T::type_name()))?;
                 Ok(Some(LocalPartition::Pipelined(typed)))
             }
-            Some(Partition::Blocking(output)) => output.view(subpartition).map(|view| Some(LocalPartition::Stored(view))),
+            Some(Partition::Blocking(output)) => {
+                output.view(subpartition).map(|view| Some(LocalPartition::Stored(view)))
+            }
             None if state.released.contains(&id) => Err("it was released".to_owned()),
             None => {
                 state.waiting.entry(id).or_default().push(notify);

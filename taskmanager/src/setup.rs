@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use flink_graph::{Configuration, ConfigurationError, JobGraph, JobVertex, JobVertexId, Fingerprint, ResultPartitionType, options};
+use flink_graph::{
+    Configuration, ConfigurationError, Fingerprint, JobGraph, JobVertex, JobVertexId, ResultPartitionType, options,
+};
 use flink_protocol::task_manager::{InputChannelDescriptor, TaskDeploymentDescriptor};
 
 use crate::blocking_output::BlockingOutput;

@@ -82,8 +82,7 @@ impl Slot {
         let signal = Arc::new(Signal::default());
         let inbox = Arc::new(Mutex::new(Inbox::default()));
         let (their_signal, their_inbox) = (signal.clone(), inbox.clone());
-        let thread =
-            thread::Builder::new().name(name).spawn(move || run(&their_signal, &their_inbox, started))?;
+        let thread = thread::Builder::new().name(name).spawn(move || run(&their_signal, &their_inbox, started))?;
         signal.thread.get_or_init(|| thread.thread().clone());
         Ok(Self { signal, inbox, thread: Some(thread) })
     }

@@ -123,11 +123,11 @@ fn target() -> PathBuf {
     own.ancestors().nth(3).expect("tests lie three folders deep").to_owned()
 }
 
-/// The repository's release profile, so that the crate outside of it shares what is built here already.
-fn profile() -> [(&'static str, &'static str); 3] {
-    [
-        ("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only"),
-        ("CARGO_PROFILE_RELEASE_LTO", "thin"),
-        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
-    ]
+/// The repository's release profile as variables of cargo, so that the crate outside of it shares what is built here.
+fn profile() -> Vec<(String, String)> {
+    let manifest = fs::read_to_string(repository().join("Cargo.toml")).expect("the workspace has a manifest");
+    let section = manifest.lines().skip_while(|line| *line != "[profile.release]").skip(1);
+    let settings = section.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once(" = "));
+    let variable = |key: &str| format!("CARGO_PROFILE_RELEASE_{}", key.to_uppercase().replace('-', "_"));
+    settings.map(|(key, value)| (variable(key), value.trim_matches('"').to_owned())).collect()
 }

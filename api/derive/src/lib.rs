@@ -82,11 +82,8 @@ fn data(input: &DeriveInput, shapes: &[Shape]) -> Tokens {
     let (name, text) = (&input.ident, input.ident.to_string());
     let generics = bounded(&input.generics, &quote!(::flink::Data));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    let (encode, heap, decode) = (
-        shapes.iter().map(encode_arm),
-        shapes.iter().map(heap_arm),
-        decode_body(shapes, &text),
-    );
+    let (encode, heap, decode) =
+        (shapes.iter().map(encode_arm), shapes.iter().map(heap_arm), decode_body(shapes, &text));
     let types = shapes.iter().flat_map(|shape| &shape.types);
     let nothing = shapes.is_empty().then(|| quote!(_ => {}));
     let zero = shapes.is_empty().then(|| quote!(_ => 0));

@@ -14,9 +14,11 @@ use flink_protocol::worker::{FromWorker, ToWorker};
 use flink_taskmanager::partitions::Partitions;
 use flink_taskmanager::setup::JobProgram;
 use flink_taskmanager::task_manager::connector::InMemoryConnector;
-use flink_taskmanager::task_manager::launcher::{WORKER_QUEUE, WorkerControl, WorkerEvents, WorkerLaunch, WorkerLauncher};
-use flink_taskmanager::task_manager::shell::TaskManagerProcess;
+use flink_taskmanager::task_manager::launcher::{
+    WORKER_QUEUE, WorkerControl, WorkerEvents, WorkerLaunch, WorkerLauncher,
+};
 use flink_taskmanager::task_manager::new_task_manager_id;
+use flink_taskmanager::task_manager::shell::TaskManagerProcess;
 use flink_taskmanager::worker::process::configuration;
 use flink_taskmanager::worker::{Worker, WorkerNetwork};
 use tokio::runtime::{Builder, Runtime};
@@ -112,7 +114,8 @@ struct LocalCluster {
 
 impl LocalCluster {
     fn start(configuration: Configuration, operators: Arc<dyn JobProgram>) -> Result<Self, ExecuteError> {
-        let cannot = |error: &dyn std::fmt::Display| ExecuteError::Cluster(format!("cannot start a local cluster: {error}"));
+        let cannot =
+            |error: &dyn std::fmt::Display| ExecuteError::Cluster(format!("cannot start a local cluster: {error}"));
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("cluster").enable_all().build();
         let runtime = runtime.map_err(|error| cannot(&error))?;
         let started = runtime.block_on(JobManagerServer::start(ServerOptions::local(configuration.clone())));
@@ -135,7 +138,9 @@ impl LocalCluster {
     }
 
     fn call(&self, call: ClientCall) -> Result<ClientResponseBody, ExecuteError> {
-        let Some(runtime) = &self.runtime else { return Err(ExecuteError::Cluster("the cluster has ended".to_owned())) };
+        let Some(runtime) = &self.runtime else {
+            return Err(ExecuteError::Cluster("the cluster has ended".to_owned()));
+        };
         let answer = runtime.block_on(self.handle.call(call));
         answer.map_err(|error| ExecuteError::Cluster(error.to_string()))?.map_err(ExecuteError::Cluster)
     }

@@ -24,7 +24,8 @@ pub(crate) struct PlanExecutor {
 
 impl PlanExecutor {
     pub(crate) fn from_environment() -> Result<Self, BoxError> {
-        let request = read_request()?.ok_or_else(|| format!("plan mode needs {REQUEST_VARIABLE}: flink-yarn sets it"))?;
+        let request =
+            read_request()?.ok_or_else(|| format!("plan mode needs {REQUEST_VARIABLE}: flink-yarn sets it"))?;
         let outcome =
             std::env::var_os(OUTCOME_VARIABLE).ok_or_else(|| format!("plan mode needs {OUTCOME_VARIABLE}"))?.into();
         Ok(Self { request, outcome })

@@ -1,8 +1,8 @@
 //! Counts events by key: how fast, or at a given rate, how late.
 
 use clap::Parser;
-use flink::prelude::*;
 use flink::AccumulatorValue;
+use flink::prelude::*;
 use flink_examples::keyed_count::{self, LATENCIES, percentile};
 
 /// Keeps a running count for each key and prints events a second; with a rate, percentiles of the latency, too.

@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use flink_graph::{Configuration, ExecutionAttemptId, ExecutionState, JobGraph};
-use flink_protocol::task_manager::{FailureKind, InputChannelDescriptor, TaskDeploymentDescriptor, TaskFailure, TaskStateUpdate};
+use flink_protocol::task_manager::{
+    FailureKind, InputChannelDescriptor, TaskDeploymentDescriptor, TaskFailure, TaskStateUpdate,
+};
 use flink_protocol::worker::{FromWorker, ToWorker, WorkerMetrics};
 
 use crate::driver::SplitExchange;

@@ -133,8 +133,7 @@ impl WorkerProcess {
         let (reader, writer) = tokio::net::UnixStream::from_std(self.socket)?.into_split();
         // Unbounded, but every message answers one of the TaskManager's or is a state of one of its tasks.
         let (sender, receiver) = mpsc::unbounded_channel();
-        let started =
-            FromWorker::Started { protocol_version: PROTOCOL_VERSION, data_address: network.address.clone() };
+        let started = FromWorker::Started { protocol_version: PROTOCOL_VERSION, data_address: network.address.clone() };
         sender.send(started)?;
         let outbox = Arc::new(move |message| {
             // The TaskManager is gone when this fails, and the reader ends the worker.
