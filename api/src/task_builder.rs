@@ -296,7 +296,6 @@ struct Distributor<T> {
     next: usize,
     random: u64,
     context: OperatorContext,
-    ended: bool,
 }
 
 impl<T: Data> Distributor<T> {
@@ -310,7 +309,7 @@ impl<T: Data> Distributor<T> {
         // Producers begin with different consumers, so that short streams are spread too.
         let next = subtask as usize % writer.subpartitions().max(1);
         let random = u64::from(subtask).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        Self { writer, strategy, clone, next, random, context, ended: false }
+        Self { writer, strategy, clone, next, random, context }
     }
 
     fn write(&mut self, record: T) {
@@ -370,9 +369,7 @@ impl<T: Data> ChunkConsumer<T> for Distributor<T> {
     }
 
     fn end(&mut self) -> bool {
-        if !std::mem::replace(&mut self.ended, true) {
-            self.writer.end();
-        }
+        self.writer.end();
         true
     }
 
