@@ -28,6 +28,9 @@ pub enum ToJobManager {
         job: JobId,
         /// Exit status, signal, last words: for the user.
         reason: String,
+        /// True when it does not fit the job: another one would not either.
+        #[serde(default)]
+        unrecoverable: bool,
     },
     /// An execution is in a new state. Sent again until answered by `TaskStateAcknowledged`.
     UpdateTaskExecutionState(TaskStateUpdate),

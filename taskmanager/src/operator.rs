@@ -1,6 +1,6 @@
 //! What the operators of a chain see of one another.
 //!
-//! A chain is one generic struct, [`Chained`] in [`Chained`] down to what takes the records out of it: the compiler sees
+//! A chain is one generic struct, `Chained` in `Chained` down to what takes the records out of it: the compiler sees
 //! through it, and no record costs a dynamic call, an allocation or a lock inside. Chains meet at chunks.
 
 use std::sync::atomic::{AtomicU8, Ordering};

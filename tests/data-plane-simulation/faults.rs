@@ -66,8 +66,17 @@ fn judge(outcome: &Outcome, killed: bool) {
 
 /// Runs a program that refuses a record somewhere, under every seed.
 fn check_refusal(operator: &str, text: &str, build: impl Fn(&Environment, &mut Random)) {
+    check_refusal_under(operator, text, |settings| settings, build);
+}
+
+fn check_refusal_under(
+    operator: &str,
+    text: &str,
+    change: impl Fn(Settings) -> Settings,
+    build: impl Fn(&Environment, &mut Random),
+) {
     for_seeds(SEEDS, |seed| {
-        let cluster = Cluster::new(seed);
+        let cluster = Cluster::with(seed, change(Settings::draw(&mut Random::new(seed))), None);
         cluster.expand(1000);
         let env = cluster.environment();
         build(&env, &mut Random::new(seed));
@@ -106,17 +115,21 @@ fn a_refused_record_fails_the_job() {
 #[test]
 fn a_refusal_behind_a_chained_output_fails_the_job() {
     check_refusal("Strict", REASON, |env, random| {
-        let (stream, refused) = (numbers(env), random.between(1, LAST));
-        // Where another output is full first, records wait in front of the strict one.
-        let first = random.once_in(2);
-        if first {
-            stream.clone().rebalance().map(|n| n).set_parallelism(wide(random)).discard();
-        }
-        stream.clone().try_map(refuse(refused)).name("Strict").boxed().shuffle().map(|n| n).discard();
+        let stream = numbers(env);
+        stream.clone().try_map(refuse(random.between(1, LAST))).name("Strict").boxed().shuffle().map(|n| n).discard();
         stream.clone().try_map(Ok).boxed().discard();
-        if !first {
-            stream.rebalance().map(|n| n).set_parallelism(wide(random)).discard();
-        }
+        stream.rebalance().map(|n| n).set_parallelism(wide(random)).discard();
+    });
+}
+
+#[test]
+fn a_refusal_of_a_record_that_waited_for_room_fails_the_job() {
+    let narrow = |settings| Settings { chunk_bytes: 8, capacity: 1, ..settings };
+    check_refusal_under("Strict", REASON, narrow, |env, random| {
+        let stream = numbers(env);
+        // The first operator's output is full after each record, and so the record waits in front of the strict one.
+        stream.clone().map(|n| n).boxed().rebalance().map(|n| n).set_parallelism(wide(random)).discard();
+        stream.try_map(refuse(random.between(1, LAST))).name("Strict").boxed().discard();
     });
 }
 

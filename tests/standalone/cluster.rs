@@ -56,11 +56,7 @@ impl Cluster {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(program("flink-yarn"));
-        command
-            .args(words)
-            .env("XDG_STATE_HOME", self.path())
-            .env_remove("FLINK_CONF_DIR")
-            .current_dir(self.path());
+        command.args(words).env("XDG_STATE_HOME", self.path()).env_remove("FLINK_CONF_DIR").current_dir(self.path());
         command
     }
 

@@ -14,14 +14,15 @@ fn jobs_one_after_another_leave_nothing_behind() {
     let number: u32 = std::env::var(NUMBER_VARIABLE).map_or(300, |number| number.parse().unwrap());
     // Few enough ended jobs and logs are remembered that their number is constant at the first look.
     let cluster = Cluster::start(1, 1, &["jobstore.max-capacity=20"]);
-    let artifact = upload(&cluster);
-    let graph = flink_graph::JobGraph { program: Some(artifact), ..client::graph(&cluster, &["trivial"]) };
+    let graph = client::graph(&cluster, &["trivial"]);
     let mut client = Client::connect(&cluster);
     let begin = Instant::now();
-    let mut run = |jobs: u32| (0..jobs).for_each(|_| {
-        let job = client.submit(&graph);
-        assert_eq!(client.wait(job), JobStatus::Finished);
-    });
+    let mut run = |jobs: u32| {
+        (0..jobs).for_each(|_| {
+            let job = client.submit(&graph);
+            assert_eq!(client.wait(job), JobStatus::Finished);
+        })
+    };
     run(number / 3);
     let pids = cluster.pids();
     let before: Vec<Holdings> = pids.iter().map(|pid| Holdings::of(*pid)).collect();
@@ -39,18 +40,11 @@ fn jobs_one_after_another_leave_nothing_behind() {
 #[test]
 fn fifty_jobs_at_once_queue_for_four_slots() {
     let cluster = Cluster::start(2, 2, &[]);
-    let artifact = upload(&cluster);
-    let graph = flink_graph::JobGraph { program: Some(artifact), ..client::graph(&cluster, &["nap", "50"]) };
+    let graph = client::graph(&cluster, &["nap", "50"]);
     let mut client = Client::connect(&cluster);
     let jobs: Vec<_> = (0..50).map(|_| client.submit(&graph)).collect();
     for job in jobs {
         assert_eq!(client.wait(job), JobStatus::Finished);
     }
     assert_eq!(cluster.status()["overview"]["slots_available"], 4);
-}
-
-/// Runs the program once, which brings it to the cluster, and says under which name it is there.
-fn upload(cluster: &Cluster) -> flink_graph::Artifact {
-    cluster.misbehave(&[], &["trivial"]).expect(0, &[]);
-    client::artifact()
 }

@@ -158,7 +158,8 @@ fn accumulates(env: &StreamExecutionEnvironment, records: u64) -> Result<(), Box
 fn drives(env: &StreamExecutionEnvironment) -> Result<(), BoxError> {
     let found = env.from_sequence(1, 30).filter(|number| number % 3 == 0).execute_and_collect("find")?;
     println!("found {}", found.len());
-    let mut squares = env.from_sequence(1, found.len() as u64).map(|number| number * number).execute_and_collect("square")?;
+    let mut squares =
+        env.from_sequence(1, found.len() as u64).map(|number| number * number).execute_and_collect("square")?;
     squares.sort_unstable();
     println!("squares {squares:?}");
     Ok(())

@@ -44,11 +44,6 @@ impl Running {
         self.child.id()
     }
 
-    #[track_caller]
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
     /// Waits for its end, which must come.
     #[track_caller]
     pub(crate) fn wait(mut self) -> Ended {

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Messages may be lost, late, doubled and reordered. So nothing relies on one message: what matters is sent again with
-//! growing pauses until it is answered ([`timing::Resend`]), and after each event a job looks at what *is* and does what
+//! growing pauses until it is answered (`timing::Resend`), and after each event a job looks at what *is* and does what
 //! is due next (`JobMaster::advance`), instead of counting on having been told.
 
 /// What goes in and what comes out.

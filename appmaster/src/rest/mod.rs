@@ -1,7 +1,7 @@
 //! The REST API in the paths and shapes of Flink's own, and the metrics for Prometheus.
 //!
-//! [`serve`] listens; each request passes the [`access`] rules, finds its handler in the table of [`routes`], asks the
-//! [`ClusterView`] and is answered in the shape that the modules `jobs`, `vertices`, `task_managers` and `metrics`
+//! `serve` listens; each request passes the `access` rules, finds its handler in the table of `routes`, asks the
+//! `ClusterView` and is answered in the shape that the modules `jobs`, `vertices`, `task_managers` and `metrics`
 //! give it. All of them are pure functions of what the view said and of the clock.
 //!
 //! There is no JVM here. Where Flink's shape has fields for its memory pools, the one number of memory that a process

@@ -21,6 +21,8 @@ pub(crate) struct FakeTaskManager {
     pub(crate) workers: Vec<JobId>,
     /// Everything that came, by name.
     pub(crate) heard: Vec<String>,
+    /// What the last heartbeat said that it should have.
+    pub(crate) expected: Vec<ExecutionAttemptId>,
     /// True: it takes messages and does nothing.
     pub(crate) mute: bool,
 }
@@ -82,6 +84,9 @@ impl Bench {
         let tm = &mut self.tms[index];
         let text = format!("{message:?}");
         tm.heard.push(text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned());
+        if let ToTaskManager::Heartbeat { attempts, .. } = &message {
+            tm.expected.clone_from(attempts);
+        }
         if tm.mute {
             return;
         }

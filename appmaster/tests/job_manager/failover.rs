@@ -113,12 +113,24 @@ fn the_history_of_failures_is_bounded() {
 }
 
 #[test]
+fn a_worker_that_refuses_the_job_ends_it() {
+    let mut bench = Bench::new(&[1]);
+    let job = bench.submit(restarting(RuntimeMode::Streaming, "source 1"));
+    let refused = ToJobManager::WorkerLost { job, reason: "another graph".into(), unrecoverable: true };
+    bench.from_tm(0, refused);
+    bench.pass(2, &[]);
+    assert_eq!((bench.status(job), bench.details(job).restarts), (JobStatus::Failed, 0));
+    assert!(bench.failure(job).contains("another graph"));
+}
+
+#[test]
 fn a_lost_worker_restarts_its_tasks() {
     let mut bench = Bench::new(&[1]);
     let job = bench.submit(restarting(RuntimeMode::Streaming, "source 1"));
     bench.tms[0].tasks.clear();
     bench.tms[0].workers.clear();
-    bench.from_tm(0, ToJobManager::WorkerLost { job, reason: "killed by signal 9".into() });
+    let killed = ToJobManager::WorkerLost { job, reason: "killed by signal 9".into(), unrecoverable: false };
+    bench.from_tm(0, killed);
     assert!(bench.details(job).exceptions[0].message.contains("its worker was lost: killed by signal 9"));
     bench.pass(2, &[]);
     assert_eq!(bench.attempts(job), "source: 1R");

@@ -27,6 +27,21 @@ fn what_is_not_answered_is_sent_again() {
     assert_eq!((heard(&bench, "SubmitTask"), heard(&bench, "WorkerStartedAcknowledged")), (4, 1));
 }
 
+/// Otherwise its TaskManager would report it as lost while the worker still starts.
+#[test]
+fn an_execution_is_expected_from_its_deployment_on() {
+    let mut bench = Bench::new(&[1]);
+    bench.tms[0].mute = true;
+    let job = bench.submit(chain(1, RuntimeMode::Streaming, "source 1"));
+    bench.pass(30, &[]);
+    assert_eq!((heard(&bench, "Heartbeat") > 20, bench.tms[0].expected.len()), (true, 0));
+    bench.tms[0].mute = false;
+    bench.tms[0].workers.push(job);
+    bench.from_tm(0, ToJobManager::WorkerStarted { job, data_address: "host-0:1".into() });
+    bench.pass(2, &[]);
+    assert_eq!((bench.tms[0].expected.len(), bench.attempts(job)), (1, "source: 0R".to_owned()));
+}
+
 #[test]
 fn cancellation_ends_when_the_task_does_not() {
     let mut bench = Bench::new(&[1]);
@@ -64,7 +79,7 @@ fn other_epochs_are_refused() {
     let mut bench = Bench::new(&[1]);
     let job = bench.submit(chain(1, RuntimeMode::Streaming, "source 1"));
     for epoch in [EPOCH - 1, EPOCH + 1] {
-        let message = ToJobManager::WorkerLost { job, reason: "stale".into() };
+        let message = ToJobManager::WorkerLost { job, reason: "stale".into(), unrecoverable: false };
         bench.send(Event::FromTaskManager { connection: ConnectionId(0), envelope: Envelope { epoch, message } });
         assert_eq!(bench.status(job), JobStatus::Running);
     }

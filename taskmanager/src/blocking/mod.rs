@@ -1,7 +1,7 @@
 //! Blocking partitions: what a task produces is stored on local disk by subpartition, and read when all of it is there,
 //! any number of times.
 //!
-//! A [`BlockingPartitionWriter`] sorts elements by subpartition in a buffer of fixed size. When it is full, its content
+//! A `BlockingPartitionWriter` sorts elements by subpartition in a buffer of fixed size. When it is full, its content
 //! goes to the end of the partition's one file as a *region*: for each subpartition its run of blocks, then an index of
 //! the runs. So one large write takes the place of many small ones whatever the number of subpartitions, and memory
 //! stays bounded: 16 bytes are kept for each region. Every block and index entry is checked before it is used.

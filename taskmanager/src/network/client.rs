@@ -1,6 +1,6 @@
 //! The consumer's side of a connection.
 //!
-//! It opens channels for those who ask through its [`Mailbox`], hands their elements on in order, and announces their
+//! It opens channels for those who ask through its `Mailbox`, hands their elements on in order, and announces their
 //! credit. What comes for a channel that is not there any more was on its way when the channel ended, and is dropped.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! From received bytes to frames, without a copy of what is large and without fresh memory for each frame.
 //!
-//! Bytes are received into segments of [`SEGMENT_SIZE`]; elements are handed out as slices of them. A segment is used
+//! Bytes are received into segments of `SEGMENT_SIZE`; elements are handed out as slices of them. A segment is used
 //! again when all its slices are gone, the one used last first, because its memory is still in the processor's caches.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,10 +1,10 @@
 //! The exchange of data between workers: one TCP (or TLS) connection for each pair of consumer and producer worker,
 //! opened by the consumer, many channels on it, credit-based flow control for each channel alone.
 //!
-//! The consumer asks for a subpartition with a [`PartitionRequest`](frame::PartitionRequest), grants credits, and gets
+//! The consumer asks for a subpartition with a `PartitionRequest`, grants credits, and gets
 //! elements in order.
 //! A producer sends one element for one credit, so a slow consumer holds back its own producers and nobody else's.
-//! The two ends are state machines without I/O ([`server`], [`client`]); [`connection`] moves their bytes.
+//! The two ends are state machines without I/O (`server`, `client`); `connection` moves their bytes.
 
 /// The frames and their layout.
 pub mod frame;

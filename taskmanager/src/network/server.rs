@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Ready channels take turns of one element, so that none starves. An element costs one credit. Events may go up to
-//! [`EVENT_OVERDRAFT`] elements ahead of credit, which the next credits pay, so that a barrier or the end of a partition
+//! `EVENT_OVERDRAFT` elements ahead of credit, which the next credits pay, so that a barrier or the end of a partition
 //! is not held up by data that the consumer has not taken yet, and so that what a consumer holds stays bounded.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

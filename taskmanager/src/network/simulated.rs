@@ -1,6 +1,6 @@
 //! A connection without sockets, in virtual time, under a seed.
 //!
-//! A [`SimulatedLink`] carries the bytes between the two sides of a connection. The seed decides how the stream is cut,
+//! A `SimulatedLink` carries the bytes between the two sides of a connection. The seed decides how the stream is cut,
 //! how long pieces travel and which direction moves, so that a run can be repeated exactly. The two sides are those of
 //! production; only the socket is missing.
 

@@ -348,9 +348,8 @@ fn workers_that_do_not_start_are_given_up() {
     assert!(bench.worker_says(0, FromWorker::Refused { reason: "another graph".into() }).is_empty());
     assert_eq!(bench.pass(seconds(6)), ["kill 0"], "it should have ended by itself");
     let lost = bench.raw(exited(0));
-    let Action::SendToJobManager(Envelope { message: ToJobManager::WorkerLost { reason, .. }, .. }) = &lost[0] else {
-        panic!("{lost:?}");
-    };
+    let Action::SendToJobManager(Envelope { message, .. }) = &lost[0] else { panic!("{lost:?}") };
+    let ToJobManager::WorkerLost { reason, unrecoverable: true, .. } = message else { panic!("{message:?}") };
     assert!(reason.contains("another graph") && reason.contains("exit status 3"), "{reason}");
 
     let mut bench = Bench::registered();

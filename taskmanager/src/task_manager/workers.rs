@@ -41,7 +41,8 @@ pub(super) enum WorkerPhase {
     /// Was told to stop by the JobManager; killed when it does not.
     Stopping { kill_at: Option<Duration> },
     /// Is of no use any more, for this reason; killed when it does not end by itself.
-    Failing { reason: String, kill_at: Option<Duration> },
+    /// `refused` when it is the worker that refuses the job.
+    Failing { reason: String, refused: bool, kill_at: Option<Duration> },
 }
 
 impl Worker {
@@ -151,7 +152,7 @@ impl TaskManagerCore {
         let kill_at = Some(now + self.config.worker_stop_timeout);
         let Some(worker) = self.workers.get_mut(&job) else { return };
         if matches!(worker.phase, WorkerPhase::Starting { .. } | WorkerPhase::Running { .. }) {
-            worker.phase = WorkerPhase::Failing { reason, kill_at };
+            worker.phase = WorkerPhase::Failing { reason, refused: true, kill_at };
         }
     }
 
@@ -209,7 +210,9 @@ impl TaskManagerCore {
         if let WorkerPhase::Stopping { kill_at } = &mut worker.phase {
             *kill_at = None;
         } else {
-            worker.phase = WorkerPhase::Failing { reason, kill_at: None };
+            // A worker that has refused and then had to be killed has refused all the same.
+            let refused = matches!(worker.phase, WorkerPhase::Failing { refused: true, .. });
+            worker.phase = WorkerPhase::Failing { reason, refused, kill_at: None };
         }
     }
 
@@ -224,7 +227,7 @@ impl TaskManagerCore {
                 WorkerPhase::Stopping { kill_at: Some(at) } if now >= *at => {
                     late.push((worker.job, "it did not stop when it was told to".to_owned()));
                 }
-                WorkerPhase::Failing { reason, kill_at: Some(at) } if now >= *at => {
+                WorkerPhase::Failing { reason, kill_at: Some(at), .. } if now >= *at => {
                     late.push((worker.job, reason.clone()));
                 }
                 _ => {}
@@ -238,6 +241,7 @@ impl TaskManagerCore {
         let Some(job) = self.job_of(id) else { return };
         let Some(worker) = self.workers.remove(&job) else { return };
         let told_to = matches!(worker.phase, WorkerPhase::Stopping { .. });
+        let unrecoverable = matches!(worker.phase, WorkerPhase::Failing { refused: true, .. });
         let reason = match worker.phase {
             WorkerPhase::Failing { reason: ours, .. } => format!("{ours}\n{reason}"),
             _ => reason.to_owned(),
@@ -246,7 +250,7 @@ impl TaskManagerCore {
         match worker.again {
             Some(information) => self.add_worker(now, information),
             None if told_to => {}
-            None => self.send(ToJobManager::WorkerLost { job, reason }),
+            None => self.send(ToJobManager::WorkerLost { job, reason, unrecoverable }),
         }
         self.terminate_when_empty();
     }
@@ -255,7 +259,7 @@ impl TaskManagerCore {
     pub(super) fn give_up_workers_that_wait_for(&mut self, sha256: &str, reason: &str) {
         for job in self.jobs_that_wait_for(sha256) {
             self.workers.remove(&job);
-            self.send(ToJobManager::WorkerLost { job, reason: reason.to_owned() });
+            self.send(ToJobManager::WorkerLost { job, reason: reason.to_owned(), unrecoverable: false });
         }
     }
 

@@ -1,7 +1,7 @@
 //! The worker: the tasks of one job on one TaskManager, on the threads of its slots.
 //!
-//! It speaks [`ToWorker`] and [`FromWorker`] with its TaskManager, over a socket pair from a process of its own
-//! ([`process`]) or over channels in local mode.
+//! It speaks `ToWorker` and `FromWorker` with its TaskManager, over a socket pair from a process of its own
+//! (`process`) or over channels in local mode.
 
 /// A worker in a process of its own: the user's program in worker mode.
 pub mod process;

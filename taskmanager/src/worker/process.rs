@@ -1,7 +1,7 @@
 //! A worker in a process of its own: the user's program in worker mode.
 //!
-//! The program's `main` builds its graph as everywhere. Before, [`WorkerProcess::connect`] has read from the TaskManager
-//! what to run; when `main` comes to the action that is wanted, [`WorkerProcess::run`] takes over and never returns.
+//! The program's `main` builds its graph as everywhere. Before, `WorkerProcess::connect` has read from the TaskManager
+//! what to run; when `main` comes to the action that is wanted, `WorkerProcess::run` takes over and never returns.
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use flink_graph::{Accumulators, Artifact, Configuration, JobGraph, JobId, JobStatus};
+use flink_graph::{AccumulatorValue, Accumulators, Artifact, Configuration, JobGraph, JobId, JobStatus};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 use flink_protocol::wire;
 use serde::Serialize;
@@ -150,10 +150,15 @@ pub(super) fn named(graph: &JobGraph) -> String {
 fn finished_text(graph: &JobGraph, result: &JobResult) -> String {
     let after = human::duration(Duration::from_millis(result.net_runtime_ms));
     let mut text = format!("Job {} finished in {after}", named(graph));
-    for (name, value) in &result.accumulators.0 {
+    for (name, value) in of_the_user(&result.accumulators) {
         text.push_str(&format!("\n  {}: {value}", Progress::clean(name)));
     }
     text
+}
+
+/// Without those that the API itself uses, to collect results for example.
+fn of_the_user(accumulators: &Accumulators) -> impl Iterator<Item = (&String, &AccumulatorValue)> {
+    accumulators.0.iter().filter(|(name, _)| !name.starts_with("__"))
 }
 
 fn json_job<'a>(graph: &'a JobGraph, result: Option<&'a JobResult>) -> JsonJob<'a> {
@@ -169,6 +174,7 @@ fn json_job<'a>(graph: &'a JobGraph, result: Option<&'a JobResult>) -> JsonJob<'
 }
 
 fn json_accumulators(accumulators: &Accumulators) -> Vec<JsonAccumulator<'_>> {
-    let entries = accumulators.0.iter();
-    entries.map(|(name, value)| JsonAccumulator { name, r#type: value.kind(), value: value.to_string() }).collect()
+    of_the_user(accumulators)
+        .map(|(name, value)| JsonAccumulator { name, r#type: value.kind(), value: value.to_string() })
+        .collect()
 }

@@ -112,6 +112,11 @@ impl JobMaster {
         }
     }
 
+    /// Whether a TaskManager was told to run the execution, and it has not ended.
+    pub(crate) fn is_deployed(&self, attempt: ExecutionAttemptId) -> bool {
+        self.graph.current(attempt).is_some_and(|subtask| self.graph.subtasks[subtask].current.is_deployed())
+    }
+
     /// A TaskManager shows that it has an execution.
     pub(crate) fn on_seen(&mut self, attempt: ExecutionAttemptId, cx: &Context) {
         if let Some(subtask) = self.graph.current(attempt) {

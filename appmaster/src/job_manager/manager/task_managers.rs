@@ -31,7 +31,9 @@ impl JobManager {
         match envelope.message {
             ToJobManager::Heartbeat(report) => self.on_report(&id, report),
             ToJobManager::WorkerStarted { job, data_address } => self.on_worker_started(&id, job, data_address),
-            ToJobManager::WorkerLost { job, reason } => self.on_worker_lost(&id, job, &reason),
+            ToJobManager::WorkerLost { job, reason, unrecoverable } => {
+                self.on_worker_lost(&id, job, &reason, unrecoverable);
+            }
             ToJobManager::UpdateTaskExecutionState(update) => self.on_task_state(&id, update),
             ToJobManager::RequestNextInputSplit { attempt, request } => self.on_split_request(&id, attempt, request),
             ToJobManager::DisconnectTaskManager { reason } => {

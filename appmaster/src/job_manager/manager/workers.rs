@@ -1,5 +1,5 @@
-use flink_graph::{JobId, TaskManagerId};
-use flink_protocol::task_manager::{TaskManagerReport, ToTaskManager};
+use flink_graph::{ExecutionAttemptId, JobId, TaskManagerId};
+use flink_protocol::task_manager::{FailureKind, TaskFailure, TaskManagerReport, ToTaskManager};
 
 use super::JobManager;
 use crate::job_manager::job::lost;
@@ -17,7 +17,10 @@ impl JobManager {
         let Some(task_manager) = self.cx.task_managers.get(id) else { return };
         let expected = task_manager.workers.iter().filter(|(_, worker)| !matches!(worker, Worker::Stopping(_)));
         let jobs = expected.map(|(job, _)| *job).collect();
-        let attempts = task_manager.attempts.iter().copied().collect();
+        // One whose worker still starts is not missed by anybody, however long that takes.
+        let deployed =
+            |attempt: &ExecutionAttemptId| self.jobs.get(&attempt.job).is_some_and(|job| job.is_deployed(*attempt));
+        let attempts = task_manager.attempts.iter().copied().filter(deployed).collect();
         self.cx.send(id, ToTaskManager::Heartbeat { jobs, attempts });
     }
 
@@ -52,9 +55,8 @@ impl JobManager {
             }
         }
         stopped.into_iter().for_each(|job| self.worker_stopped(id, job));
-        missed
-            .into_iter()
-            .for_each(|job| self.worker_gone(id, job, "its TaskManager does not report its worker any more"));
+        let failure = lost("its TaskManager does not report its worker any more");
+        missed.into_iter().for_each(|job| self.worker_gone(id, job, &failure));
     }
 
     /// The worker of a job is gone, as it was told to.
@@ -66,11 +68,11 @@ impl JobManager {
     }
 
     /// The worker of a job is gone unasked; what was on it has failed.
-    fn worker_gone(&mut self, id: &TaskManagerId, job: JobId, reason: &str) {
+    fn worker_gone(&mut self, id: &TaskManagerId, job: JobId, failure: &TaskFailure) {
         if let Some(task_manager) = self.cx.task_managers.get_mut(id) {
             task_manager.workers.remove(&job);
         }
-        self.with_job(job, |job, cx| job.on_worker_lost(id, &lost(reason), cx));
+        self.with_job(job, |job, cx| job.on_worker_lost(id, failure, cx));
     }
 
     pub(super) fn on_worker_started(&mut self, id: &TaskManagerId, job: JobId, data_address: String) {
@@ -93,11 +95,15 @@ impl JobManager {
         }
     }
 
-    pub(super) fn on_worker_lost(&mut self, id: &TaskManagerId, job: JobId, reason: &str) {
+    pub(super) fn on_worker_lost(&mut self, id: &TaskManagerId, job: JobId, reason: &str, unrecoverable: bool) {
+        let kind = if unrecoverable { FailureKind::Unrecoverable } else { FailureKind::TaskManagerLost };
         match self.cx.task_managers.get(id).and_then(|task_manager| task_manager.workers.get(&job)) {
             None => {}
             Some(Worker::Stopping(_)) => self.worker_stopped(id, job),
-            Some(_) => self.worker_gone(id, job, &format!("its worker was lost: {reason}")),
+            Some(_) => {
+                let failure = TaskFailure { kind, message: format!("its worker was lost: {reason}") };
+                self.worker_gone(id, job, &failure);
+            }
         }
     }
 

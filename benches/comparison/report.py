@@ -1,0 +1,57 @@
+"""Results as Markdown."""
+import os
+import platform
+import re
+import time
+
+HEAD = '''# Results
+
+Written by `benches/compare --write`; [README.md](README.md) says what is measured and how. CPU seconds are those of all
+processes together, ours with client, JobManager, TaskManagers and workers; compare these first, wall times depend on
+what else the machine does.
+'''
+
+
+class Report:
+    """Parts by name; those of an earlier run are kept in the file until they are measured again."""
+
+    def __init__(self, path):
+        self.path, self.parts = path, {}
+
+    def part(self, name, title, content):
+        blocks = [block if isinstance(block, str) else table(block) for block in content if block and has_rows(block)]
+        about = f'{machine()}, {time.strftime("%Y-%m-%d", time.gmtime())}.'
+        self.parts[name] = '\n\n'.join([f'## {title}', about, *blocks])
+
+    def text(self, name):
+        return self.parts[name] + '\n'
+
+    def write(self):
+        kept = self.earlier()
+        kept.update(self.parts)
+        sections = (f'<!-- part {name} -->\n{text}\n<!-- end -->\n' for name, text in kept.items())
+        with open(self.path, 'w') as file:
+            file.write(HEAD + '\n' + '\n'.join(sections))
+
+    def earlier(self):
+        if not os.path.isfile(self.path):
+            return {}
+        with open(self.path) as file:
+            found = re.findall(r'<!-- part (\w+) -->\n(.*?)\n<!-- end -->', file.read(), re.DOTALL)
+        return dict(found)
+
+
+def has_rows(block):
+    return isinstance(block, str) or len(block) > 1
+
+
+def table(rows):
+    head, *rest = rows
+    lines = ['| ' + ' | '.join(head) + ' |', '|---|' + '---:|' * (len(head) - 1)]
+    return '\n'.join(lines + ['| ' + ' | '.join(row) + ' |' for row in rest])
+
+
+def machine():
+    with open('/proc/cpuinfo') as file:
+        model = re.search(r'model name\s*: (.*)', file.read())
+    return f'{os.cpu_count()} processors ({model[1].strip() if model else platform.machine()})'

@@ -1,0 +1,54 @@
+"""What is paid before any work: starting a cluster, a trivial job, memory of processes that do nothing."""
+import os
+import statistics
+import time
+
+from . import peers
+from .measurements import Measurement, in_turn
+from .processes import resident_bytes
+
+IDLE_SECONDS = 3
+TRIVIAL = ['--keys', '1', '--events', '1']
+
+
+def measure(options, programs, report):
+    program = [programs.ours('keyed_count'), *TRIVIAL]
+    cluster = programs.cluster('running', 1, 2, True)
+    time.sleep(IDLE_SECONDS)
+    idle = [resident_bytes(pid) / 1e6 for pid in cluster.pids]
+    found = {
+        'trivial job, local': lambda: Measurement.of(programs.run_local(1, *program, memory=False)),
+        'trivial job, on a running standalone cluster': lambda: Measurement.of(cluster.run(1, *program, memory=False)),
+        'standalone start, 1 TaskManager': lambda: start(programs, 1),
+        'standalone start, 2 TaskManagers': lambda: start(programs, 2),
+    }
+    results = in_turn(found, max(options.rounds, 5), options.verbose)
+    rows = [['', 'runs', 'median ms', 'best ms', 'worst ms', 'load']]
+    for name, runs in results.items():
+        times = [run.seconds * 1000 for run in runs]
+        loads = [run.load for run in runs]
+        rows.append([name, str(len(runs)), f'{statistics.median(times):.0f}', f'{min(times):.0f}', f'{max(times):.0f}',
+                     f'{min(loads):.1f}–{max(loads):.1f}'])
+    after = [resident_bytes(pid) / 1e6 for pid in cluster.pids]
+    memory = [['idle, resident MB', 'JobManager', 'TaskManager'],
+              [f'{IDLE_SECONDS} s after the start', *(f'{one:.1f}' for one in idle)],
+              [f'after {len(results["trivial job, on a running standalone cluster"])} jobs', *(f'{one:.1f}' for one in after)]]
+    programs.stop_clusters()
+    report.part('startup', 'Starting: a job of one event, and a cluster', [rows, memory, *flink(options)])
+
+
+def start(programs, task_managers):
+    cluster = programs.cluster('fresh', task_managers, 1, True)
+    cluster.stop()
+    programs.clusters.remove(cluster)
+    return Measurement.of(cluster.start_run)
+
+
+def flink(options):
+    if not options.flink:
+        return []
+    rows = [['Apache Flink', 'cluster start s', 'first trivial job s', 'second s', 'JobManager MB', 'TaskManager MB']]
+    for line in peers.flink_lines(os.path.abspath(options.flink), 'startup'):
+        rows.append([line.get('version', ''), *(str(line.get(key, '')) for key in (
+            'cluster_start_seconds', 'client_seconds', 'second_submit_client_seconds', 'jm_idle_rss_mb', 'tm_idle_rss_mb'))])
+    return [rows]

@@ -1,0 +1,164 @@
+use std::collections::BTreeMap;
+
+use crate::cluster::{Cluster, lines, visible};
+use crate::process::{Ended, children, eventually, signal};
+
+/// About four seconds of work.
+const EVENTS: &str = "12000";
+const RATE: &str = "3000";
+
+const RESTARTS: [&str; 4] = ["-p", "2", "-D", "restart-strategy.type=fixed-delay"];
+const NO_RESTARTS: [&str; 2] = ["-p", "2"];
+
+/// What an undisturbed run counts.
+fn undisturbed() -> Vec<String> {
+    let mut counts = BTreeMap::<u64, u64>::new();
+    (0..EVENTS.parse().unwrap()).for_each(|number: u64| *counts.entry(number % 97).or_default() += 1);
+    let mut lines: Vec<String> = counts.iter().map(|(key, count)| format!("{key} {count}")).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// Runs a job, does something to the cluster in the middle, and gives the job with how it ended.
+fn disturb(cluster: &mut Cluster, options: &[&str], output: &str, fault: impl FnOnce(&mut Cluster)) -> (String, Ended) {
+    let running = cluster.start_misbehaving(options, &["counts", output, EVENTS, RATE]);
+    let job = cluster.wait_until_running();
+    fault(cluster);
+    (job, running.wait())
+}
+
+fn kill_worker(cluster: &mut Cluster) {
+    signal("KILL", cluster.busy_task_manager().1);
+}
+
+/// The workers of a TaskManager end with it.
+fn kill_task_manager(cluster: &mut Cluster) {
+    let (task_manager, _) = cluster.busy_task_manager();
+    let workers = children(task_manager);
+    signal("KILL", task_manager);
+    eventually("the workers end", || workers.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()));
+}
+
+#[track_caller]
+fn assert_recovered(cluster: &Cluster, job: &str, ended: Ended, output: &str) {
+    ended.expect(0, &["finished in"]);
+    assert_eq!(lines(output), undisturbed());
+    assert!(!cluster.failures(job).is_empty(), "the fault was not felt");
+}
+
+#[test]
+fn a_killed_worker_is_replaced() {
+    let mut cluster = Cluster::start(2, 1, &[]);
+    let output = cluster.place("out");
+    let (job, ended) = disturb(&mut cluster, &RESTARTS, &output, kill_worker);
+    assert_recovered(&cluster, &job, ended, &output);
+}
+
+#[test]
+fn a_killed_worker_fails_a_job_without_restarts() {
+    let mut cluster = Cluster::start(2, 1, &[]);
+    let output = cluster.place("out");
+    let (job, ended) = disturb(&mut cluster, &NO_RESTARTS, &output, kill_worker);
+    ended.expect(1, &["SIGKILL"]);
+    assert_eq!(cluster.state(&job), "FAILED");
+    assert!(visible(&output).is_empty(), "half a result was published");
+    cluster.misbehave(&["-p", "2"], &["trivial"]).expect(0, &[]);
+}
+
+#[test]
+fn a_standby_takes_over_from_a_killed_task_manager() {
+    let mut cluster = Cluster::start(3, 1, &[]);
+    let output = cluster.place("out");
+    let (job, ended) = disturb(&mut cluster, &RESTARTS, &output, kill_task_manager);
+    assert_recovered(&cluster, &job, ended, &output);
+    cluster.wait_for_task_managers(2);
+}
+
+#[test]
+fn a_killed_task_manager_can_be_started_again() {
+    let mut cluster = Cluster::start(1, 2, &[]);
+    let output = cluster.place("out");
+    let (job, ended) = disturb(&mut cluster, &RESTARTS, &output, |cluster| {
+        kill_task_manager(cluster);
+        cluster.replace("taskmanager", "taskmanager-0", &[]);
+    });
+    assert_recovered(&cluster, &job, ended, &output);
+}
+
+#[test]
+fn a_killed_task_manager_fails_a_job_without_restarts() {
+    let mut cluster = Cluster::start(2, 1, &[]);
+    let output = cluster.place("out");
+    let (_, ended) = disturb(&mut cluster, &NO_RESTARTS, &output, kill_task_manager);
+    ended.expect(1, &["TaskManager"]);
+    assert!(visible(&output).is_empty(), "half a result was published");
+}
+
+/// It is silent for longer than the heartbeat's time-out, and comes back while the job runs elsewhere.
+#[test]
+fn a_stopped_task_manager_does_no_harm_when_it_goes_on() {
+    let mut cluster = Cluster::start(3, 1, &[]);
+    let output = cluster.place("out");
+    let (job, ended) = disturb(&mut cluster, &RESTARTS, &output, |cluster| {
+        let (task_manager, _) = cluster.busy_task_manager();
+        signal("STOP", task_manager);
+        cluster.wait_for_task_managers(2);
+        cluster.wait_until_running();
+        signal("CONT", task_manager);
+    });
+    assert_recovered(&cluster, &job, ended, &output);
+    cluster.wait_for_task_managers(3);
+    let pids = cluster.pids();
+    eventually("no worker is left", || pids[1..].iter().all(|pid| children(*pid).is_empty()));
+    cluster.misbehave(&["-p", "3"], &["trivial"]).expect(0, &[]);
+}
+
+/// The whole host stands still, as a virtual machine does: worker and TaskManager.
+#[test]
+fn a_stopped_host_does_no_harm_when_it_goes_on() {
+    let mut cluster = Cluster::start(3, 1, &[]);
+    let output = cluster.place("out");
+    let (job, ended) = disturb(&mut cluster, &RESTARTS, &output, |cluster| {
+        let (task_manager, worker) = cluster.busy_task_manager();
+        [task_manager, worker].iter().for_each(|pid| signal("STOP", *pid));
+        cluster.wait_for_task_managers(2);
+        cluster.wait_until_running();
+        [worker, task_manager].iter().for_each(|pid| signal("CONT", *pid));
+    });
+    assert_recovered(&cluster, &job, ended, &output);
+    cluster.wait_for_task_managers(3);
+    cluster.misbehave(&["-p", "3"], &["trivial"]).expect(0, &[]);
+}
+
+#[test]
+fn task_managers_find_the_job_manager_that_follows_a_killed_one() {
+    let mut cluster = Cluster::start(2, 1, &[]);
+    let output = cluster.place("out");
+    let (_, ended) = disturb(&mut cluster, &RESTARTS, &output, |cluster| {
+        let address = cluster.address();
+        let port = address.rsplit(':').next().unwrap();
+        signal("KILL", cluster.pid(0));
+        cluster.replace("jobmanager", "jobmanager", &[&format!("jobmanager.rpc.port={port}")]);
+    });
+    assert_ne!(ended.code, Some(0), "the new JobManager does not know the job: {ended:?}");
+    assert!(ended.stderr.contains("lost the connection to the JobManager"), "{ended:?}");
+    assert!(visible(&output).is_empty(), "half a result was published");
+    cluster.wait_for_task_managers(2);
+    let pids = cluster.pids();
+    eventually("the workers of the lost job end", || pids[1..].iter().all(|pid| children(*pid).is_empty()));
+    cluster.misbehave(&["-p", "2"], &["trivial"]).expect(0, &[]);
+}
+
+#[test]
+fn a_client_whose_job_manager_stays_away_says_so() {
+    let cluster = Cluster::start(1, 2, &[]);
+    let output = cluster.place("out");
+    let running = cluster.start_misbehaving(&NO_RESTARTS, &["counts", &output, EVENTS, RATE]);
+    cluster.wait_until_running();
+    signal("KILL", cluster.pid(0));
+    running.wait().expect(3, &["lost the connection to the JobManager", "hint: "]);
+    assert!(visible(&output).is_empty(), "half a result was published");
+    cluster.call(&["list"]).expect(3, &["no JobManager answers"]);
+    // What is left of the cluster ends, and a new one can begin.
+    cluster.call(&["standalone", "stop"]).expect(0, &[]);
+}

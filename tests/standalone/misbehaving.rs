@@ -1,0 +1,128 @@
+use std::time::{Duration, Instant};
+
+use crate::cluster::Cluster;
+use crate::process::{children, eventually, signal};
+
+/// The cluster is as good as new.
+#[track_caller]
+fn assert_unharmed(cluster: &Cluster) {
+    cluster.misbehave(&[], &["trivial"]).expect(0, &["finished in"]);
+    let status = cluster.status();
+    assert_eq!(status["overview"]["slots_available"], status["overview"]["slots_total"]);
+    assert!(status["processes"].as_array().unwrap().iter().all(|process| process["running"] == true));
+}
+
+#[test]
+fn failures_of_user_code_reach_the_user_with_operator_and_subtask() {
+    let cluster = Cluster::start(1, 2, &[]);
+    let parts = ["number 77 is not to my taste", "Picky", "(1/1)"];
+    cluster.misbehave(&[], &["fail", "77"]).expect(1, &parts);
+    cluster.misbehave(&["-t", "local", "-p", "1"], &["fail", "77"]).expect(1, &parts);
+    cluster.misbehave(&[], &["panic", "77"]).expect(1, &["never expected 77", "Surprised", "(1/1)"]);
+    cluster.misbehave(&[], &["exit", "77"]).expect(1, &["exit status 7"]);
+    assert_unharmed(&cluster);
+}
+
+#[test]
+fn restarts_do_not_help_against_what_fails_each_time() {
+    let cluster = Cluster::start(1, 1, &[]);
+    let twice = ["-D", "restart-strategy.type=fixed-delay", "-D", "restart-strategy.fixed-delay.attempts=2"];
+    cluster.misbehave(&twice, &["exit", "77"]).expect(1, &["exit status 7"]);
+    let jobs = cluster.rest("/v1/jobs/overview");
+    let job = jobs["jobs"][0]["jid"].as_str().unwrap();
+    assert_eq!(cluster.failures(job).len(), 3);
+}
+
+#[test]
+fn an_endless_loop_ends_with_its_cancellation() {
+    let cluster = Cluster::start(1, 1, &[]);
+    let running = cluster.start_misbehaving(&[], &["loop"]);
+    let job = cluster.wait_until_running();
+    cluster.call(&["cancel", &job]).expect(0, &[]);
+    running.wait().expect(5, &["was canceled"]);
+    assert_eq!(cluster.state(&job), "CANCELED");
+    assert_unharmed(&cluster);
+}
+
+#[test]
+fn ctrl_c_cancels() {
+    let cluster = Cluster::start(1, 1, &[]);
+    let running = cluster.start_misbehaving(&[], &["endless"]);
+    let job = cluster.wait_until_running();
+    signal("INT", running.pid());
+    running.wait().expect(130, &["Cancelling job", "was canceled"]);
+    assert_eq!(cluster.state(&job), "CANCELED");
+    assert_unharmed(&cluster);
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait() {
+    let cluster = Cluster::start(1, 1, &["task.cancellation.timeout=8 s"]);
+    let running = cluster.start_misbehaving(&[], &["loop"]);
+    let job = cluster.wait_until_running();
+    signal("INT", running.pid());
+    eventually("the job is being canceled", || cluster.state(&job) == "CANCELLING");
+    let second = Instant::now();
+    signal("INT", running.pid());
+    running.wait().expect(130, &["left while job"]);
+    assert!(second.elapsed() < Duration::from_secs(4));
+    eventually("it ends all the same", || cluster.state(&job) == "CANCELED");
+}
+
+#[test]
+fn a_program_that_takes_too_much_memory_goes_alone() {
+    let cluster = Cluster::start(1, 2, &["taskmanager.memory.process.size=400 mb"]);
+    let neighbour = cluster.start_misbehaving(&["-d"], &["endless"]);
+    neighbour.wait().expect(0, &[]);
+    let job = cluster.wait_until_running();
+    cluster.misbehave(&[], &["allocate"]).expect(1, &["taskmanager.memory.process.size"]);
+    assert_eq!(cluster.state(&job), "RUNNING");
+    cluster.call(&["cancel", &job]).expect(0, &[]);
+    eventually("its slots are free", || cluster.status()["overview"]["slots_available"] == 2);
+    assert_unharmed(&cluster);
+}
+
+#[test]
+fn a_gigabyte_of_output_does_not_fill_the_disk() {
+    let cluster = Cluster::start(1, 1, &["taskmanager.log.max-size=2 mb"]);
+    cluster.misbehave(&[], &["print", "1024"]).expect(0, &[]);
+    let jobs = cluster.rest("/v1/jobs/overview");
+    let log = cluster.call(&["logs", "--job", jobs["jobs"][0]["jid"].as_str().unwrap()]).expect(0, &[]).stdout;
+    assert!(log.contains("and that is all"), "{} bytes", log.len());
+    assert!(log.len() < 6 << 20, "{} bytes of log are kept", log.len());
+    let folder = cluster.path().join("flink-yarn").display().to_string();
+    let logs = std::process::Command::new("du").args(["-sk", "--exclude=artifacts", &folder]).output().unwrap();
+    let kilobytes: u64 = String::from_utf8(logs.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!(kilobytes < 60 << 10, "{kilobytes} KB in the cluster's folder");
+}
+
+#[test]
+fn another_graph_on_the_worker_is_refused_with_the_place() {
+    let cluster = Cluster::start(1, 1, &[]);
+    let restarts = ["-D", "restart-strategy.type=fixed-delay"];
+    cluster.misbehave(&restarts, &["differ"]).expect(1, &["Only on the worker"]);
+    let jobs = cluster.rest("/v1/jobs/overview");
+    assert_eq!(cluster.failures(jobs["jobs"][0]["jid"].as_str().unwrap()).len(), 1, "no restart helps");
+    assert_unharmed(&cluster);
+}
+
+#[test]
+fn drivers_and_accumulators_give_the_same_everywhere() {
+    let cluster = Cluster::start(2, 1, &[]);
+    for options in [&["-t", "local", "-p", "2"][..], &["-p", "2"]] {
+        let driven = cluster.misbehave(options, &["driver"]).expect(0, &[]);
+        assert_eq!(driven.stdout, "found 10\nsquares [1, 4, 9, 16, 25, 36, 49, 64, 81, 100]\n");
+        assert_eq!(cluster.misbehave(options, &["accumulate", "1001"]).expect(0, &[]).stdout, "even = 500\n");
+    }
+    let ended = cluster.misbehave(&["--output", "json", "-p", "2"], &["accumulate", "10"]).expect(0, &[]);
+    let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(told["status"], "FINISHED");
+    assert_eq!(told["accumulator-results"][0]["value"], "5");
+}
+
+#[test]
+fn workers_end_with_their_jobs() {
+    let cluster = Cluster::start(1, 2, &[]);
+    cluster.misbehave(&[], &["trivial"]).expect(0, &[]);
+    eventually("no worker is left", || children(cluster.pid(1)).is_empty());
+}
