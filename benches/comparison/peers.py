@@ -14,6 +14,7 @@ import duckdb
 folder, target = sys.argv[1:]
 connection = duckdb.connect()
 connection.execute("set threads=2")
+connection.execute("set enable_progress_bar=false")  # it would go to standard output
 lines = f"read_csv('{folder}/*', columns={{'line': 'VARCHAR'}}, delim='\\x01', quote='', escape='', header=false, auto_detect=false)"
 words = f"select unnest(string_split(line, ' ')) as word from {lines}"
 used = lambda: sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
@@ -31,7 +32,7 @@ def has_duckdb():
 def duckdb_wordcount(folder, target):
     """The query alone is timed, without the start of Python."""
     run = Run([sys.executable, '-c', DUCKDB, folder, target])
-    told = json.loads(run.out)
+    told = json.loads(run.out.splitlines()[-1])
     return Measurement(told['seconds'], told['cpu'], run.peak_mb, run.load, version=told['version'])
 
 

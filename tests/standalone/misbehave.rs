@@ -73,10 +73,12 @@ fn exits(env: &StreamExecutionEnvironment, at: u64) {
 
 fn loops(env: &StreamExecutionEnvironment) {
     let spin = |number: u64| -> u64 {
-        while number > 0 {
+        loop {
+            if number == 0 {
+                return number;
+            }
             std::thread::sleep(Duration::from_micros(100));
         }
-        number
     };
     env.from_sequence(1, 2).map(spin).name("Round and round").discard();
 }
