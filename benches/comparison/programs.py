@@ -73,6 +73,10 @@ class Programs:
     def run_local(self, parallelism, *program, memory=True):
         return Run([self.flink_yarn, 'run', '-t', 'local', '-p', str(parallelism), *program], memory=memory)
 
+    def stop(self, cluster):
+        cluster.stop()
+        self.clusters.remove(cluster)
+
     def stop_clusters(self):
         for cluster in self.clusters:
             cluster.stop()

@@ -4,7 +4,7 @@ import statistics
 import time
 
 from . import peers
-from .measurements import Measurement, in_turn
+from .measurements import Measurement, in_turn, median
 from .processes import resident_bytes
 
 IDLE_SECONDS = 3
@@ -16,32 +16,40 @@ def measure(options, programs, report):
     cluster = programs.cluster('running', 1, 2, True)
     time.sleep(IDLE_SECONDS)
     idle = [resident_bytes(pid) / 1e6 for pid in cluster.pids]
+    cluster.run(1, *program, memory=False)  # the program is brought to the cluster
     found = {
         'trivial job, local': lambda: Measurement.of(programs.run_local(1, *program, memory=False)),
         'trivial job, on a running standalone cluster': lambda: Measurement.of(cluster.run(1, *program, memory=False)),
+        'trivial job, the first of its program on a new cluster': lambda: first_job(programs, program),
         'standalone start, 1 TaskManager': lambda: start(programs, 1),
         'standalone start, 2 TaskManagers': lambda: start(programs, 2),
     }
     results = in_turn(found, max(options.rounds, 5), options.verbose)
-    rows = [['', 'runs', 'median ms', 'best ms', 'worst ms', 'load']]
+    rows = [['', 'runs', 'median ms', 'best ms', 'worst ms', 'CPU ms (median)', 'load']]
     for name, runs in results.items():
         times = [run.seconds * 1000 for run in runs]
         loads = [run.load for run in runs]
         rows.append([name, str(len(runs)), f'{statistics.median(times):.0f}', f'{min(times):.0f}', f'{max(times):.0f}',
-                     f'{min(loads):.1f}–{max(loads):.1f}'])
+                     f'{median(runs, "cpu") * 1000:.0f}', f'{min(loads):.1f}–{max(loads):.1f}'])
     after = [resident_bytes(pid) / 1e6 for pid in cluster.pids]
     memory = [['idle, resident MB', 'JobManager', 'TaskManager'],
               [f'{IDLE_SECONDS} s after the start', *(f'{one:.1f}' for one in idle)],
-              [f'after {len(results["trivial job, on a running standalone cluster"])} jobs', *(f'{one:.1f}' for one in after)]]
+              [f'after {1 + len(results["trivial job, on a running standalone cluster"])} jobs', *(f'{one:.1f}' for one in after)]]
     programs.stop_clusters()
     report.part('startup', 'Starting: a job of one event, and a cluster', [rows, memory, *flink(options)])
 
 
 def start(programs, task_managers):
     cluster = programs.cluster('fresh', task_managers, 1, True)
-    cluster.stop()
-    programs.clusters.remove(cluster)
+    programs.stop(cluster)
     return Measurement.of(cluster.start_run)
+
+
+def first_job(programs, program):
+    cluster = programs.cluster('fresh', 1, 1, True)
+    run = cluster.run(1, *program, memory=False)
+    programs.stop(cluster)
+    return Measurement.of(run)
 
 
 def flink(options):

@@ -54,6 +54,5 @@ pub mod network;
 /// Blocking partitions: stored on local disk, read when they are complete.
 pub mod blocking;
 
-
 /// The TaskManager: slots, workers, and its two phases with the JobManager.
 pub mod task_manager;
