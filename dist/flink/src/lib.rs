@@ -3,7 +3,7 @@
 //! ```no_run
 //! use flink::prelude::*;
 //!
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! fn main() -> Result<(), BoxError> {
 //!     let env = StreamExecutionEnvironment::get_execution_environment()?;
 //!     env.from_sequence(1, 100).filter(|n| n % 3 == 0).map(|n| n * n).print();
 //!     env.execute("squares")?;
