@@ -136,7 +136,9 @@ fn build() -> PathBuf {
     // almost everything would be built again.
     let of_package = |name: &String| OF_PACKAGE.iter().any(|prefix| name.starts_with(prefix));
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    names.filter(of_package).for_each(|name| drop(cargo.env_remove(name)));
+    for name in names.filter(of_package) {
+        cargo.env_remove(name);
+    }
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target);
     let built = cargo.status().expect("cargo runs");
     assert!(built.success(), "the program `instructions` cannot be built");
