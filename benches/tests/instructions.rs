@@ -131,7 +131,9 @@ fn build() -> PathBuf {
     let own = std::env::current_exe().expect("a process knows its program");
     let target = own.ancestors().nth(3).expect("tests lie three folders deep");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--locked", "--release", "-p", "flink-benches", "--bin", "instructions"]);
+    cargo.args(["build", "--quiet", "--locked", "--release", "--bin", "instructions"]);
+    // The default members are named for their features: so the libraries of a default build are used as they are.
+    cargo.args(["-p", "flink-benches", "-p", "flink-yarn", "-p", "flink-examples"]);
     // What cargo tells this test of its package would look like a change to build scripts (that of `ring`), and with them
     // almost everything would be built again.
     let of_package = |name: &String| OF_PACKAGE.iter().any(|prefix| name.starts_with(prefix));
