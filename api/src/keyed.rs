@@ -36,7 +36,7 @@ impl<T, K: Key, F: Fn(&T) -> K + Clone + Send + 'static> KeySelector<T> for ByVa
 
     #[inline]
     fn same_key(&self, left: &T, right: &T) -> bool {
-        (self.0)(left) == (self.0)(right)
+        (self.0)(left).is_key(&(self.0)(right))
     }
 }
 
@@ -59,7 +59,7 @@ impl<T, K: Key, F: Fn(&T) -> &K + Clone + Send + 'static> KeySelector<T> for ByR
 
     #[inline]
     fn same_key(&self, left: &T, right: &T) -> bool {
-        (self.0)(left) == (self.0)(right)
+        (self.0)(left).is_key((self.0)(right))
     }
 }
 

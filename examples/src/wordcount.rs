@@ -1,4 +1,4 @@
-use flink::files::TextFileSink;
+use flink::files::{TextFileSink, words};
 use flink::prelude::*;
 
 /// A word with its number of occurrences, shown as `word count`.
@@ -14,11 +14,6 @@ impl std::fmt::Display for WordCount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.word, self.count)
     }
-}
-
-/// The words of a line: maximal runs of alphanumeric characters.
-pub fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 /// The counts of the words in a stream of lines.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub use crate::key_hasher::KeyHasher;
+
 /// Bytes are not the encoding of a value of the expected type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("damaged record: {0}")]
@@ -51,69 +53,11 @@ pub trait Key: Data + Eq + Clone {
         self.hash_key(&mut hasher);
         hasher.finish()
     }
-}
 
-/// Hash function for keys: folded 64×64→128-bit multiplications, as in wyhash.
-#[derive(Debug, Clone, Copy)]
-pub struct KeyHasher(u64);
-
-const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
-const FACTOR: u64 = 0xd6e8_feb8_6659_fd93;
-
-impl Default for KeyHasher {
+    /// Whether two values are the same key: `==`, unless a type knows something quicker for values that most likely are.
     #[inline]
-    fn default() -> Self {
-        Self(SEED)
-    }
-}
-
-#[inline(always)]
-fn folded_multiply(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    #[allow(clippy::cast_possible_truncation)] // both halves are wanted
-    let halves = (product as u64, (product >> 64) as u64);
-    halves.0 ^ halves.1
-}
-
-impl KeyHasher {
-    /// Takes eight bytes in.
-    #[inline(always)]
-    pub fn write_u64(&mut self, value: u64) {
-        self.0 = folded_multiply(self.0 ^ value, FACTOR);
-    }
-
-    /// Takes a text or bytes in, with their length, so that neighbouring fields cannot run into one another.
-    #[inline]
-    pub fn write_bytes(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            self.write_u64(u64::from_le_bytes([
-                word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7],
-            ]));
-        }
-        self.write_u64(last_word(words.remainder()) ^ ((bytes.len() as u64) << 56));
-    }
-
-    /// The hash of what was taken in. Never 0, so that 0 can mean an empty place.
-    #[inline(always)]
-    #[must_use]
-    pub fn finish(self) -> u64 {
-        folded_multiply(self.0, SEED) | 1 << 32
-    }
-}
-
-/// Up to seven bytes as a number, without a loop over bytes.
-#[inline(always)]
-fn last_word(rest: &[u8]) -> u64 {
-    let len = rest.len();
-    if len >= 4 {
-        let low = u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]);
-        let high = u32::from_le_bytes([rest[len - 4], rest[len - 3], rest[len - 2], rest[len - 1]]);
-        u64::from(low) | u64::from(high) << 32
-    } else if len > 0 {
-        u64::from(rest[0]) | u64::from(rest[len / 2]) << 8 | u64::from(rest[len - 1]) << 16 | 1 << 24
-    } else {
-        0
+    fn is_key(&self, other: &Self) -> bool {
+        self == other
     }
 }
 
@@ -345,9 +289,39 @@ impl Data for compact_str::CompactString {
 impl Key for compact_str::CompactString {
     #[inline]
     fn hash_key(&self, hasher: &mut KeyHasher) {
-        hasher.write_bytes(self.as_bytes());
+        match inline_words(self) {
+            Some(words) => hasher.write_short(words, self.len()),
+            None => hasher.write_bytes(self.as_bytes()),
+        }
+    }
+
+    #[inline]
+    fn is_key(&self, other: &Self) -> bool {
+        let (Some([a, b, c]), Some([x, y, z])) = (inline_words(self), inline_words(other)) else {
+            return self == other;
+        };
+        // Compared in registers: arrays would be compared in memory, by loads that are wider than the stores before them and
+        // wait for these. Equal texts may differ in what lies behind them, so only equality is certain.
+        (a ^ x) | (b ^ y) | (c ^ z) == 0 || self == other
     }
 }
+
+/// The 24 bytes in which a short text lies, where it lies inline; what follows the text in them may be anything.
+#[inline(always)]
+fn inline_words(text: &compact_str::CompactString) -> Option<[u64; 3]> {
+    const { assert!(size_of::<compact_str::CompactString>() == INLINE) };
+    let whole = std::ptr::from_ref(text).cast::<[u8; INLINE]>();
+    if text.as_ptr() != whole.cast() {
+        return None;
+    }
+    // SAFETY: the text begins where the value begins, so the bytes are those of the value, which has none that are not
+    // initialised: an inline text is made in a zeroed array.
+    let bytes = unsafe { &*whole };
+    Some(std::array::from_fn(|word| u64::from_le_bytes(std::array::from_fn(|byte| bytes[word * 8 + byte]))))
+}
+
+/// Bytes of text that lie inline in a `CompactString`.
+const INLINE: usize = 24;
 
 impl<T: Data> Data for Option<T> {
     fn heap_bytes(&self) -> usize {
@@ -602,7 +576,7 @@ mod tests {
     }
 
     const PIN_42: u64 = 17_311_652_941_225_304_470;
-    const PIN_WORD: u64 = 10_032_661_306_084_222_344;
+    const PIN_WORD: u64 = 2_859_201_929_516_756_520;
     const PIN_TUPLE: u64 = 946_544_784_813_540_046;
 
     #[test]

@@ -211,6 +211,13 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> Stage<T> for CombiningRou
     }
 }
 
+/// Records that a keyed aggregate takes before it looks again whether there is room for what it emits.
+const BETWEEN_CHECKS: usize = 256;
+
+/// By how many records the prefetching of places in the table runs ahead: about as many cache misses as a processor core
+/// has under way at one time.
+const AHEAD: usize = 24;
+
 /// The head of a chain behind a keyed shuffle: merges the records of each key.
 ///
 /// In STREAMING mode it emits what it keeps after every record, in BATCH mode once for each key, when the input ends.
@@ -274,14 +281,18 @@ where
     }
 
     fn consume(&mut self, records: &mut ChunkCursor<T>) {
-        let mut hashes = [0; BATCH];
+        let mut hashes = [0; BETWEEN_CHECKS];
         while !self.flags().interrupted() && records.remaining() > 0 {
-            let batch = records.remaining().min(BATCH);
-            hashes[..batch].copy_from_slice(&records.rest().1[..batch]);
-            hashes[..batch].iter().for_each(|hash| self.table.prefetch(*hash));
-            for hash in &hashes[..batch] {
+            let taken = records.remaining().min(BETWEEN_CHECKS);
+            let hashes = &mut hashes[..taken];
+            hashes.copy_from_slice(&records.rest().1[..taken]);
+            hashes.iter().take(AHEAD).for_each(|hash| self.table.prefetch(*hash));
+            for at in 0..taken {
+                if let Some(hash) = hashes.get(at + AHEAD) {
+                    self.table.prefetch(*hash);
+                }
                 if let Some(record) = records.next_record() {
-                    self.merge(*hash, record);
+                    self.merge(hashes[at], record);
                 }
             }
             if self.error.is_some() {

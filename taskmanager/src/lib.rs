@@ -6,6 +6,9 @@
 /// What records are made of: their size, their wire form and, for keys, their hash.
 pub mod data;
 
+/// The hash function for keys.
+mod key_hasher;
+
 /// Chunks: the batches of records that tasks hand to one another, and the events between them.
 pub mod chunk;
 

@@ -19,6 +19,9 @@ pub mod compression;
 /// Lines of a split, without an allocation for each.
 pub mod lines;
 
+/// Words of a text.
+mod words;
+
 /// The source that emits the lines of text files.
 pub mod text_source;
 
@@ -30,3 +33,4 @@ pub use lines::{InvalidUtf8, LineStatus, TextLineSplitReader, TextOptions};
 pub use split::FileSplit;
 pub use text_sink::TextFileSink;
 pub use text_source::{TextFileReader, TextFileSource};
+pub use words::{Words, words};
