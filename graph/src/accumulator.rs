@@ -32,7 +32,7 @@ pub enum AccumulatorValue {
     /// Number of times each value was added.
     Histogram(BTreeMap<i64, u64>),
     /// Encoded records, kept in the order of subtasks.
-    List(Vec<Vec<u8>>),
+    List(#[serde(with = "crate::byte_strings")] Vec<Vec<u8>>),
 }
 
 impl AccumulatorValue {
@@ -92,6 +92,16 @@ impl std::fmt::Display for AccumulatorValue {
 pub struct Accumulators(pub BTreeMap<String, AccumulatorValue>);
 
 impl Accumulators {
+    /// Bytes of encoded records in all lists: what makes a job's result large.
+    #[must_use]
+    pub fn list_bytes(&self) -> usize {
+        let lists = self.0.values().map(|value| match value {
+            AccumulatorValue::List(values) => values.iter().map(Vec::len).sum(),
+            _ => 0,
+        });
+        lists.sum()
+    }
+
     /// Merges the values of another subtask into these.
     ///
     /// # Errors

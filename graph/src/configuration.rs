@@ -105,6 +105,7 @@ macro_rules! plain_value {
 plain_value!(u16, "a whole number from 0 to 65535");
 plain_value!(u32, "a whole number, for example 4");
 plain_value!(u64, "a whole number, for example 1000");
+plain_value!(i32, "a whole number, for example -1");
 plain_value!(f64, "a number, for example 0.5");
 plain_value!(String, "a text");
 
@@ -264,6 +265,8 @@ pub mod options {
         REGISTRATION_TIMEOUT: Duration = "taskmanager.registration.timeout", Some("5 min");
         /// First pause between two attempts of a TaskManager to register; it doubles up to 32 times this.
         REGISTRATION_INITIAL_BACKOFF: Duration = "taskmanager.registration.initial-backoff", Some("100 ms");
+        /// Time within which the program of a new worker must have come to its job, before the worker is given up.
+        WORKER_START_TIMEOUT: Duration = "taskmanager.worker.start-timeout", Some("2 min");
         /// Size at which a chunk of records is handed on to the next task.
         CHUNK_SIZE: MemorySize = "taskmanager.memory.segment-size", Some("32 kb");
         /// Number of chunks that one channel between two tasks holds before its producer waits.
@@ -300,7 +303,7 @@ pub mod options {
         RUNTIME_MODE: String = "execution.runtime-mode", Some("STREAMING");
         /// How shuffles of a BATCH job hand on data: ALL_EXCHANGES_PIPELINED or ALL_EXCHANGES_BLOCKING.
         BATCH_SHUFFLE_MODE: String = "execution.batch-shuffle-mode", Some("ALL_EXCHANGES_PIPELINED");
-        /// Where a program runs when -t is not given: local or remote.
+        /// Where a program runs when -t is not given: local, remote, yarn-session, yarn-application or yarn-per-job.
         EXECUTION_TARGET: Option<String> = "execution.target", None;
         /// Whether the client waits for the job's end.
         EXECUTION_ATTACHED: bool = "execution.attached", Some("true");
@@ -330,6 +333,19 @@ pub mod options {
         FAILURE_RATE_INTERVAL: Duration = "restart-strategy.failure-rate.failure-rate-interval", Some("1 min");
         /// Pause before a restart.
         FAILURE_RATE_DELAY: Duration = "restart-strategy.failure-rate.delay", Some("1 s");
+        /// Folder (a local one, on YARN the application's in HDFS) where JobGraphs and results are kept, so that the next
+        /// JobManager goes on with the jobs.
+        HIGH_AVAILABILITY_STORAGE_DIR: Option<String> = "high-availability.storageDir", None;
+        /// Time after which a TaskManager without work is given back.
+        IDLE_TASK_MANAGER_TIMEOUT: Duration = "resourcemanager.taskmanager-timeout", Some("30 s");
+        /// Time for a TaskManager that was started to register.
+        TASK_MANAGER_REGISTRATION_TIMEOUT: Duration = "resourcemanager.taskmanager-registration.timeout", Some("5 min");
+        /// Failures of TaskManagers within a minute beyond which the application ends.
+        START_WORKER_MAX_FAILURE_RATE: f64 = "resourcemanager.start-worker.max-failure-rate", Some("10.0");
+        /// Pause between two heartbeats to the ResourceManager, seconds.
+        YARN_HEARTBEAT_INTERVAL: u32 = "yarn.heartbeat.interval", Some("5");
+        /// The same while containers are asked for, milliseconds.
+        YARN_CONTAINER_REQUEST_INTERVAL: u32 = "yarn.heartbeat.container-request-interval", Some("500");
         /// Whether control and data connections use mutual TLS.
         SECURITY_SSL_INTERNAL_ENABLED: bool = "security.ssl.internal.enabled", Some("true");
         /// Folder with the cluster's keys and certificates.
@@ -338,10 +354,68 @@ pub mod options {
         SOURCE_MAX_LINE_LENGTH: MemorySize = "source.text.max-line-length", Some("16 mb");
         /// Largest input split of a text file.
         SOURCE_SPLIT_SIZE: MemorySize = "source.file.split-size", Some("64 mb");
+        /// Longest time that a client which follows a job looks for a JobManager that it has lost.
+        CLIENT_TIMEOUT: Duration = "client.timeout", Some("60 s");
         /// Folder from which relative paths of inputs and outputs are taken; where the process was started when not set.
         CLIENT_WORKING_DIRECTORY: Option<String> = "client.working-directory", None;
         /// Largest result that execute_and_collect brings to the client.
         COLLECT_MAX_SIZE: MemorySize = "execution.collect.max-size", Some("128 mb");
+        /// Total memory of the ApplicationMaster with its JobManager: the size of its container.
+        JOB_MANAGER_MEMORY: MemorySize = "jobmanager.memory.process.size", Some("512 mb");
+        /// Whether an attached command ends what it has started when it is ended itself.
+        SHUTDOWN_ON_ATTACHED_EXIT: bool = "execution.shutdown-on-attached-exit", Some("true");
+        /// Application on YARN that commands speak to.
+        YARN_APPLICATION_ID: Option<String> = "yarn.application.id", None;
+        /// Name of the application on YARN.
+        YARN_APPLICATION_NAME: Option<String> = "yarn.application.name", None;
+        /// Queue that the application is submitted to.
+        YARN_APPLICATION_QUEUE: String = "yarn.application.queue", Some("default");
+        /// Type of the application, by which YARN's lists can be filtered.
+        YARN_APPLICATION_TYPE: String = "yarn.application.type", Some("flink-yarn");
+        /// Priority of the application in its queue; -1 leaves it to the queue.
+        YARN_APPLICATION_PRIORITY: i32 = "yarn.application.priority", Some("-1");
+        /// Tags of the application, separated by commas.
+        YARN_APPLICATION_TAGS: Option<String> = "yarn.tags", None;
+        /// Label of the nodes on which containers run.
+        YARN_NODE_LABEL: Option<String> = "yarn.application.node-label", None;
+        /// Label of the nodes on which TaskManagers run, where it differs from yarn.application.node-label.
+        YARN_TASK_MANAGER_NODE_LABEL: Option<String> = "yarn.taskmanager.node-label", None;
+        /// Cores of the ApplicationMaster's container.
+        YARN_MASTER_VCORES: u32 = "yarn.appmaster.vcores", Some("1");
+        /// Cores of a TaskManager's container; -1 is its number of slots.
+        YARN_CONTAINER_VCORES: i32 = "yarn.containers.vcores", Some("-1");
+        /// Attempts to run the ApplicationMaster; YARN's own limit (yarn.resourcemanager.am.max-attempts) when not set.
+        YARN_APPLICATION_ATTEMPTS: Option<u32> = "yarn.application-attempts", None;
+        /// Time after which a failed attempt no longer counts.
+        YARN_ATTEMPTS_VALIDITY: Duration = "yarn.application-attempt-failures-validity-interval", Some("10 min");
+        /// Users and groups who may see the application and its logs: `user,user group,group`, or * for everybody.
+        YARN_VIEW_ACLS: Option<String> = "yarn.view.acls", None;
+        /// Users and groups who may end the application: `user,user group,group`, or * for everybody.
+        YARN_MODIFY_ACLS: Option<String> = "yarn.modify.acls", None;
+        /// Files and folders that are put into every container, separated by ; or commas.
+        YARN_SHIP_FILES: Option<String> = "yarn.ship-files", None;
+        /// Archives (.tar.gz, .tgz, .tar, .zip, .jar) that are unpacked in every container, separated by ; or commas.
+        YARN_SHIP_ARCHIVES: Option<String> = "yarn.ship-archives", None;
+        /// Copies that HDFS keeps of uploaded files; -1 leaves it to HDFS.
+        YARN_FILE_REPLICATION: i32 = "yarn.file-replication", Some("-1");
+        /// Folder in HDFS that holds .flink-yarn with what is uploaded; the user's home when it is not set.
+        YARN_STAGING_DIRECTORY: Option<String> = "yarn.staging-directory", None;
+        /// Folders in HDFS whose files are put into every container and are not uploaded, separated by ; or commas.
+        YARN_PROVIDED_LIB_DIRS: Option<String> = "yarn.provided.lib.dirs", None;
+        /// Folder in HDFS whose files are put into the folder usrlib of every container.
+        YARN_PROVIDED_USRLIB_DIR: Option<String> = "yarn.provided.usrlib.dir", None;
+        /// The binary flink-yarn that runs in the containers, a local file or one in HDFS; this one when it is not set.
+        YARN_BINARY: Option<String> = "yarn.flink-dist-jar", None;
+        /// Folder of the file that remembers the last session; the folder for temporary files when it is not set.
+        YARN_PROPERTIES_LOCATION: Option<String> = "yarn.properties-file.location", None;
+        /// Names (regular expression) of logs that YARN collects while the application runs.
+        YARN_ROLLED_LOGS_INCLUDE: Option<String> = "yarn.rolled-logs.include-pattern", None;
+        /// Names (regular expression) of logs that YARN does not collect while the application runs.
+        YARN_ROLLED_LOGS_EXCLUDE: Option<String> = "yarn.rolled-logs.exclude-pattern", None;
+        /// Time that `run` and `session` wait for the ApplicationMaster before they say why it does not start.
+        YARN_DEPLOYMENT_NOTICE: Duration = "yarn.client.deployment-notice", Some("5 s");
+        /// Longest wait of a command for the first answer of the ResourceManager or the NameNode.
+        YARN_CLIENT_TIMEOUT: Duration = "yarn.client.timeout", Some("8 s");
     }
 }
 

@@ -126,6 +126,7 @@ pub struct InputSplit {
     /// Number of the split within its vertex, from 0.
     pub number: u32,
     /// What the source's reader needs to read it, in the source's own encoding.
+    #[serde(with = "serde_bytes")]
     pub descriptor: Vec<u8>,
     /// What it is, for people: `hdfs://…/part-0 [0, 67108864)`.
     pub description: String,
@@ -212,10 +213,14 @@ pub struct JobGraph {
     /// Which of the program's actions (`execute`, `execute_and_collect`) this is, from 0.
     pub action: u32,
     /// Results of the actions before this one, as the program saw them: replayed to the workers.
+    #[serde(with = "crate::byte_strings")]
     pub earlier_results: Vec<Vec<u8>>,
     /// The program itself; `None` in local mode, where workers run in the process of the program.
     pub program: Option<Artifact>,
 }
+
+/// Largest number of key groups of a vertex, as in Flink: each subtask in front of a keyed shuffle has a table of them.
+pub const MAX_PARALLELISM: u32 = 1 << 15;
 
 /// A JobGraph is not one that can be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -247,6 +252,14 @@ pub enum GraphError {
         /// What was asked for.
         parallelism: u32,
         /// What is possible.
+        max_parallelism: u32,
+    },
+    /// Too many key groups.
+    #[error("`{vertex}` has max parallelism {max_parallelism}; it may be at most {MAX_PARALLELISM}")]
+    MaxParallelism {
+        /// Name of the vertex.
+        vertex: String,
+        /// What was asked for.
         max_parallelism: u32,
     },
     /// A forward edge between different parallelisms.
@@ -312,6 +325,12 @@ impl JobGraph {
             if !seen.insert(vertex.id) {
                 let first = self.vertex(vertex.id).map(|v| v.name.clone()).unwrap_or_default();
                 return Err(GraphError::DuplicateVertex { first, second: vertex.name.clone() });
+            }
+            if vertex.max_parallelism > MAX_PARALLELISM {
+                return Err(GraphError::MaxParallelism {
+                    vertex: vertex.name.clone(),
+                    max_parallelism: vertex.max_parallelism,
+                });
             }
             if vertex.parallelism == 0 || vertex.parallelism > vertex.max_parallelism {
                 return Err(GraphError::Parallelism {

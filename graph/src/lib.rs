@@ -21,6 +21,9 @@ pub mod plan;
 /// Accumulators: the side results that subtasks report and the JobManager merges.
 pub mod accumulator;
 
+/// Lists of byte strings for serde.
+mod byte_strings;
+
 /// States of jobs and executions and the transitions that are allowed.
 pub mod state;
 

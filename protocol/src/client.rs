@@ -25,6 +25,7 @@ pub enum ClientRequestBody {
         /// Where the piece begins.
         offset: u64,
         /// The bytes.
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
         /// True for the last piece: its hash is checked now.
         last: bool,

@@ -135,7 +135,7 @@ pub enum ToTaskManager {
         /// Where the piece begins.
         offset: u64,
         /// The bytes; empty at the end. An error when the JobManager does not have it.
-        bytes: Result<Vec<u8>, String>,
+        bytes: Result<serde_bytes::ByteBuf, String>,
     },
     /// A piece of a log is wanted.
     RequestLog {

@@ -2,7 +2,7 @@
 
 use std::mem::ManuallyDrop;
 
-use crate::data::{Data, DecodeError, take};
+use crate::data::{Data, DecodeError, places_for, take};
 
 /// A batch of records. On the way to a keyed operator each record travels with the hash of its key.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl<T: Data> Element<T> {
                     recycled.hashes.extend(hashes.as_chunks::<8>().0.iter().map(|hash| u64::from_le_bytes(*hash)));
                     input = rest;
                 }
-                recycled.records.reserve(count.min(input.len().max(1)));
+                recycled.records.reserve(places_for::<T>(count, input));
                 for _ in 0..count {
                     if input.is_empty() && size_of::<T>() > 0 {
                         return Err(DecodeError::TRUNCATED);

@@ -72,6 +72,13 @@ pub fn take<const N: usize>(input: &mut &[u8]) -> Result<[u8; N], DecodeError> {
     Ok(*head)
 }
 
+/// For how many of `count` values to make room at once: a count that is wrong must not take much more memory than the bytes
+/// that came with it. An encoding is shorter than its value, but seldom by more than a factor of four.
+#[must_use]
+pub fn places_for<T>(count: usize, input: &[u8]) -> usize {
+    count.min(input.len().saturating_mul(4) / size_of::<T>().max(1))
+}
+
 /// Takes a length and as many bytes off the front.
 ///
 /// # Errors
@@ -405,8 +412,7 @@ impl<T: Data> Data for Vec<T> {
 
     fn decode(input: &mut &[u8]) -> Result<Self, DecodeError> {
         let len = u32::decode(input)? as usize;
-        // A value takes at least a byte unless it has no content: a wrong length must not take memory.
-        let mut values = Self::with_capacity(len.min(input.len()));
+        let mut values = Self::with_capacity(places_for::<T>(len, input));
         for _ in 0..len {
             if input.is_empty() && size_of::<T>() > 0 {
                 return Err(DecodeError::TRUNCATED);
@@ -564,6 +570,8 @@ mod tests {
         let bytes = u32::MAX.to_le_bytes();
         assert_eq!(Vec::<u64>::decode(&mut bytes.as_slice()), Err(DecodeError::TRUNCATED));
         assert_eq!(String::decode(&mut bytes.as_slice()), Err(DecodeError::TRUNCATED));
+        assert_eq!(places_for::<[u64; 100]>(usize::MAX, &[0; 1000]), 5);
+        assert_eq!(places_for::<()>(7, &[0; 2]), 7);
     }
 
     /// The hash is stored in savepoints by way of key groups: these values may never change.

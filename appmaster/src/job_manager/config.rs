@@ -2,6 +2,9 @@ use std::time::Duration;
 
 use flink_graph::{Configuration, ConfigurationError, options};
 
+/// Bytes of a result's message that are kept free for what is no collected record.
+const RESULT_HEAD: usize = 1 << 20;
+
 /// The settings that the JobManager reads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobManagerConfig {
@@ -11,8 +14,12 @@ pub struct JobManagerConfig {
     pub heartbeat_interval: Duration,
     /// `heartbeat.timeout`.
     pub heartbeat_timeout: Duration,
+    /// `taskmanager.worker.start-timeout`.
+    pub worker_start_timeout: Duration,
     /// `jobstore.max-capacity`.
     pub job_store_capacity: usize,
+    /// Most bytes of records that the result of a job may hold (`rpc.framesize` without what else the result says).
+    pub largest_result: usize,
     /// Pause before a message that was not answered is sent again for the first time; it doubles from then on.
     pub resend_pause: Duration,
     /// Longest pause between two sendings of one message.
@@ -30,7 +37,9 @@ impl JobManagerConfig {
             cluster: cluster.clone(),
             heartbeat_interval,
             heartbeat_timeout: cluster.get(&options::HEARTBEAT_TIMEOUT)?.max(heartbeat_interval * 2),
+            worker_start_timeout: cluster.get(&options::WORKER_START_TIMEOUT)?,
             job_store_capacity: cluster.get(&options::JOB_STORE_MAX_CAPACITY)? as usize,
+            largest_result: cluster.get(&options::RPC_FRAME_SIZE)?.bytes().saturating_sub(RESULT_HEAD),
             resend_pause: Duration::from_millis(500),
             longest_resend_pause: Duration::from_secs(5),
         })

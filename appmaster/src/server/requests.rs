@@ -10,6 +10,7 @@ use flink_protocol::overview::LogPiece;
 use flink_protocol::task_manager::ToTaskManager;
 
 use super::event_loop::EventLoop;
+use super::keeping::Asker;
 use crate::job_manager::{ClientCall, ConnectionId, Event};
 
 /// Log requests that may be on their way at one time.
@@ -59,9 +60,8 @@ impl EventLoop {
                 return true;
             }
             ClientRequestBody::SubmitJob { graph, detached: _ } => {
-                let program = graph.program.as_ref();
-                let artifact_present = program.is_none_or(|program| self.artifacts.touch(&program.sha256));
-                ClientCall::SubmitJob { graph, artifact_present }
+                self.submit(Asker::Client(connection, number), graph);
+                return false;
             }
             ClientRequestBody::RequestJobResult { job, wait_ms } => {
                 ClientCall::RequestJobResult { job, wait: Duration::from_millis(wait_ms) }
@@ -78,7 +78,7 @@ impl EventLoop {
 
     /// Sends a TaskManager a piece of a program.
     pub(super) fn send_artifact(&mut self, connection: ConnectionId, sha256: String, offset: u64) {
-        let bytes = self.artifacts.read(&sha256, offset, self.piece_size);
+        let bytes = self.artifacts.read(&sha256, offset, self.piece_size).map(Into::into);
         let message = ToTaskManager::ArtifactPiece { sha256, offset, bytes };
         self.send(connection, Envelope { epoch: self.epoch, message });
     }

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use flink_appmaster::job_manager::{ClientCall, ConnectionId, Event};
-use flink_graph::{ExecutionState, JobId, JobStatus, RuntimeMode};
+use flink_graph::{AccumulatorValue, Accumulators, ExecutionState, JobId, JobStatus, RuntimeMode};
 use flink_protocol::Envelope;
 use flink_protocol::client::ClientResponseBody;
-use flink_protocol::task_manager::ToJobManager;
+use flink_protocol::task_manager::{TaskMetrics, TaskStateUpdate, ToJobManager};
 
 use crate::bench::{Bench, EPOCH, registration};
 use crate::graphs::chain;
@@ -183,4 +183,31 @@ fn a_task_manager_with_other_messages_or_no_slots_is_refused() {
     other.protocol_version += 1;
     bench.from_tm(0, ToJobManager::RegisterTaskManager(other));
     assert_eq!((heard(&bench, "RefuseRegistration"), bench.core.overview().task_managers), (2, 0));
+}
+
+/// Each part fits a message, and all of them together do not: the client would never get its answer.
+#[test]
+fn a_result_that_fits_no_message_fails_the_job() {
+    let mut bench = Bench::new(&[2]);
+    let job = bench.submit(chain(1, RuntimeMode::Batch, "source 2"));
+    let part = AccumulatorValue::List(vec![vec![0; 40 << 20]]);
+    for attempt in bench.running(job) {
+        let metrics = TaskMetrics {
+            attempt,
+            records_in: 0,
+            records_out: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            busy_ms: 0,
+            idle_ms: 0,
+            backpressured_ms: 0,
+            accumulators: Accumulators([("all".into(), part.clone())].into()),
+        };
+        let state = ExecutionState::Finished;
+        let update = TaskStateUpdate { attempt, state, failure: None, metrics: Some(metrics) };
+        bench.from_tm(0, ToJobManager::UpdateTaskExecutionState(update));
+    }
+    assert_eq!(bench.status(job), JobStatus::Failed);
+    let failure = bench.failure(job);
+    assert!(failure.contains("83886080 bytes") && failure.contains("rpc.framesize"), "{failure}");
 }

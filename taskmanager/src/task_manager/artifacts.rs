@@ -38,6 +38,16 @@ impl ArtifactCache {
         path.is_file().then_some(path)
     }
 
+    /// Takes on a program that is a file of this host already.
+    ///
+    /// # Errors
+    /// It cannot be linked to, or its name is no SHA-256.
+    pub fn adopt(&self, sha256: &str, file: &Path) -> Result<(), String> {
+        let path = self.path(sha256).ok_or("its name is no SHA-256")?;
+        let linked = fs::canonicalize(file).and_then(|file| std::os::unix::fs::symlink(file, path));
+        linked.map_err(|error| format!("cannot use the program {}: {error}", file.display()))
+    }
+
     /// Stores a piece; the last one makes the program ready to run.
     ///
     /// # Errors
@@ -53,7 +63,9 @@ impl ArtifactCache {
 
     fn append(&mut self, sha256: &str, offset: u64, bytes: &[u8]) -> Result<(), String> {
         let partial = self.partial(sha256).ok_or("its name is no SHA-256")?;
-        let describe = |error: io::Error| format!("cannot write {}: {error}", partial.display());
+        let describe = |error: io::Error| {
+            format!("cannot write {}: {error} (folder of io.tmp.dirs: free space there, or set it to a larger disk)", partial.display())
+        };
         if offset == 0 {
             let _ = fs::remove_file(&partial);
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial).map_err(describe)?;
@@ -81,7 +93,7 @@ impl ArtifactCache {
         drop(arriving.file);
         let mode = fs::Permissions::from_mode(0o500);
         let published = fs::set_permissions(&partial, mode).and_then(|()| fs::rename(&partial, &path));
-        published.map_err(|error| format!("cannot store {}: {error}", path.display()))
+        published.map_err(|error| format!("cannot store {}: {error} (folder of io.tmp.dirs)", path.display()))
     }
 
     fn path(&self, sha256: &str) -> Option<PathBuf> {
@@ -113,6 +125,9 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o500);
         assert!(cache.store(&"0".repeat(64), 0, content, true).unwrap_err().contains(&name));
         assert!(cache.store("../../etc/passwd", 0, content, true).is_err());
+        fs::create_dir(folder.path().join(&name).with_extension("part")).unwrap();
+        assert!(cache.store(&name, 0, content, true).unwrap_err().contains("(folder of io.tmp.dirs: "));
+        fs::remove_dir(folder.path().join(&name).with_extension("part")).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -26,7 +26,7 @@ pub struct TaskManagerConfig {
     pub resend_pause: Duration,
     /// Longest pause between two sendings of one message.
     pub longest_resend_pause: Duration,
-    /// Time within which a worker's program must have built its graph.
+    /// `taskmanager.worker.start-timeout`.
     pub worker_start_timeout: Duration,
     /// Time within which a worker that was told to stop must have ended.
     pub worker_stop_timeout: Duration,
@@ -59,7 +59,7 @@ impl TaskManagerConfig {
             heartbeat_timeout: configuration.get(&options::HEARTBEAT_TIMEOUT)?.max(heartbeat_interval * 2),
             resend_pause: Duration::from_millis(500),
             longest_resend_pause: Duration::from_secs(5),
-            worker_start_timeout: Duration::from_mins(2),
+            worker_start_timeout: configuration.get(&options::WORKER_START_TIMEOUT)?,
             worker_stop_timeout: Duration::from_secs(5),
             ended_capacity: 4096,
         })

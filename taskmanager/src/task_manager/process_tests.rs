@@ -70,7 +70,7 @@ impl Bench {
                 let message = self.link.incoming.recv().await.expect("the TaskManager lives").message;
                 if let ToJobManager::RequestArtifact { sha256, offset } = &message {
                     let end = self.script.len().min(*offset as usize + 1000);
-                    let bytes = Ok(self.script[*offset as usize..end].to_vec());
+                    let bytes = Ok(self.script[*offset as usize..end].to_vec().into());
                     self.say(ToTaskManager::ArtifactPiece { sha256: sha256.clone(), offset: *offset, bytes }).await;
                 }
                 if let ToJobManager::UpdateTaskExecutionState(update) = &message {

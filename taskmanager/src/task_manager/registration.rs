@@ -80,12 +80,22 @@ impl TaskManagerCore {
         if matches!(self.phase, Phase::Ending { .. }) {
             return;
         }
+        if self.epoch != 0 && epoch > self.epoch {
+            self.end_work_of_last_leader(now);
+        }
         self.epoch = epoch;
         self.last_heard = now;
         if is_new {
             self.phase = Phase::Operational { heartbeat_at: now, measure_at: now };
             self.report_everything_again(now);
         }
+    }
+
+    /// A new leader knows none of the executions of the last one, and runs its jobs from their beginning: in workers of
+    /// its own epoch, as others do not speak to those of an older one.
+    fn end_work_of_last_leader(&mut self, now: Duration) {
+        let jobs: Vec<JobId> = self.workers.keys().copied().collect();
+        jobs.into_iter().for_each(|job| self.stop_worker(now, job));
     }
 
     /// A candidate is turned away; one that was accepted is told that the cluster ends.

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use flink_graph::configuration::MemorySize;
-use flink_graph::{Configuration, ConfigurationError, JobId, TaskManagerId, options};
+use flink_graph::{Artifact, Configuration, ConfigurationError, JobId, TaskManagerId, options};
 use flink_protocol::Envelope;
 use flink_protocol::overview::LogPiece;
 use flink_protocol::task_manager::{JobInformation, ToTaskManager};
@@ -63,6 +63,8 @@ pub struct TaskManagerProcess {
     launcher: Box<dyn WorkerLauncher>,
     worker_tls: Option<TlsMaterial>,
     log_file: Option<PathBuf>,
+    worker_logs: Option<PathBuf>,
+    programs: Vec<(Artifact, PathBuf)>,
 }
 
 impl std::fmt::Debug for TaskManagerProcess {
@@ -80,7 +82,16 @@ impl TaskManagerProcess {
         launcher: impl WorkerLauncher + 'static,
     ) -> Self {
         let (connector, launcher) = (Box::new(connector), Box::new(launcher));
-        Self { configuration, id, connector, launcher, worker_tls: None, log_file: None }
+        Self {
+            configuration,
+            id,
+            connector,
+            launcher,
+            worker_tls: None,
+            log_file: None,
+            worker_logs: None,
+            programs: Vec::new(),
+        }
     }
 
     /// Gives the workers keys for their data plane.
@@ -97,6 +108,20 @@ impl TaskManagerProcess {
         self
     }
 
+    /// Names the folder for what workers print; without it, it is kept under `io.tmp.dirs`, and goes with this process.
+    #[must_use]
+    pub fn with_worker_logs(mut self, folder: Option<PathBuf>) -> Self {
+        self.worker_logs = folder;
+        self
+    }
+
+    /// Names programs that are here as files already, and need not be fetched.
+    #[must_use]
+    pub fn with_programs(mut self, programs: Vec<(Artifact, PathBuf)>) -> Self {
+        self.programs = programs;
+        self
+    }
+
     /// Runs until `shutdown` gives a reason to end, the JobManager refuses it, or none can be found.
     ///
     /// To be called on a runtime whose threads live as long as the TaskManager (best a current-thread runtime): worker
@@ -109,6 +134,10 @@ impl TaskManagerProcess {
         let settings = Settings::read(&self.configuration, self.worker_tls, self.log_file)?;
         let folders = Folders::create(&Folders::configured(&self.configuration)?, &self.id.0)?;
         let artifacts = ArtifactCache::open(&folders.first().join("artifacts"))?;
+        for (program, file) in &self.programs {
+            artifacts.adopt(&program.sha256, file).map_err(std::io::Error::other)?;
+        }
+        let worker_logs = self.worker_logs.unwrap_or_else(|| folders.first().join("logs"));
         let hardware = statistics::hardware(settings.memory);
         let host = settings.registered_host.clone();
         let config = TaskManagerConfig::from_configuration(&self.configuration, self.id, host, hardware)?;
@@ -123,6 +152,7 @@ impl TaskManagerProcess {
             pending: VecDeque::new(),
             workers: BTreeMap::new(),
             logs: VecDeque::new(),
+            worker_logs,
             artifacts,
             meter: Meter::new(folders.first()),
             folders,
@@ -164,6 +194,7 @@ struct Shell {
     pending: VecDeque<Event>,
     workers: BTreeMap<WorkerId, Supervision>,
     logs: VecDeque<(JobId, SharedLog)>,
+    worker_logs: PathBuf,
     artifacts: ArtifactCache,
     folders: Folders,
     meter: Meter,
@@ -370,10 +401,10 @@ impl Shell {
         if let Some((_, log)) = self.logs.iter().find(|(of, _)| *of == job) {
             return Ok(Arc::clone(log));
         }
-        let folder = self.folders.first().join("logs");
-        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(&self.worker_logs)?;
         // Standard output and error have their bound each, and share the file.
-        let log = BoundedLog::create(&folder.join(format!("{job}.log")), self.settings.log_size.saturating_mul(2))?;
+        let path = self.worker_logs.join(format!("worker-{job}.log"));
+        let log = BoundedLog::create(&path, self.settings.log_size.saturating_mul(2))?;
         let log = Arc::new(Mutex::new(log));
         self.logs.push_back((job, Arc::clone(&log)));
         self.forget_old_logs();

@@ -158,7 +158,9 @@ impl TaskManagerCore {
                 self.state_acknowledged(now, attempt, state, known);
             }
             ToTaskManager::WorkerStartedAcknowledged { job } => self.worker_started_acknowledged(job),
-            ToTaskManager::ArtifactPiece { sha256, offset, bytes } => self.artifact_piece(now, &sha256, offset, bytes),
+            ToTaskManager::ArtifactPiece { sha256, offset, bytes } => {
+                self.artifact_piece(now, &sha256, offset, bytes.map(serde_bytes::ByteBuf::into_vec))
+            }
             ToTaskManager::RequestLog { request, job, offset } => {
                 self.actions.push(Action::ReadLog { request, job, offset });
             }

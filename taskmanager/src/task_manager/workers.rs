@@ -221,8 +221,15 @@ impl TaskManagerCore {
         for worker in self.workers.values_mut() {
             match &mut worker.phase {
                 WorkerPhase::Starting { give_up_at } if now >= *give_up_at => {
-                    let limit = self.config.worker_start_timeout.as_secs();
-                    late.push((worker.job, format!("the program has not called execute within {limit} s")));
+                    let limit = self.config.worker_start_timeout;
+                    let key = options::WORKER_START_TIMEOUT.key;
+                    late.push((
+                        worker.job,
+                        format!(
+                            "the program has not come to this job on the worker within {limit:?} ({key}): its main runs \
+                             there, too, up to execute, and must not wait for anything else"
+                        ),
+                    ));
                 }
                 WorkerPhase::Stopping { kill_at: Some(at) } if now >= *at => {
                     late.push((worker.job, "it did not stop when it was told to".to_owned()));

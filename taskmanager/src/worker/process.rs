@@ -3,7 +3,7 @@
 //! The program's `main` builds its graph as everywhere. Before, `WorkerProcess::connect` has read from the TaskManager
 //! what to run; when `main` comes to the action that is wanted, `WorkerProcess::run` takes over and never returns.
 
-use std::io::{self, Read};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -14,9 +14,8 @@ use std::time::Duration;
 use flink_graph::{Configuration, options};
 use flink_protocol::PROTOCOL_VERSION;
 use flink_protocol::program::CONTROL_DESCRIPTOR_VARIABLE;
-use flink_protocol::wire;
 use flink_protocol::worker::{FromWorker, ToWorker, WorkerStart};
-use flink_transport::frame::{FramedReader, FramedWriter};
+use flink_transport::frame::{FramedReader, FramedWriter, read_blocking, write_blocking};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
@@ -57,9 +56,10 @@ impl WorkerProcess {
         let mut socket = UnixStream::from(unsafe { OwnedFd::from_raw_fd(number) });
         rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
         socket.set_read_timeout(Some(START_TIMEOUT))?;
-        match wire::decode(&read_frame(&mut socket)?)? {
-            ToWorker::Start(start) => Ok(Self { socket, start: *start }),
-            _ => Err("the TaskManager's first message is not Start".into()),
+        match read_blocking(&mut socket, FRAME_LIMIT)? {
+            Some(ToWorker::Start(start)) => Ok(Self { socket, start: *start }),
+            Some(_) => Err("the TaskManager's first message is not Start".into()),
+            None => Err("the TaskManager has gone".into()),
         }
     }
 
@@ -70,10 +70,9 @@ impl WorkerProcess {
     }
 
     /// Tells the TaskManager why the job cannot be run here.
-    pub fn refuse(self, reason: &str) {
+    pub fn refuse(mut self, reason: &str) {
         let message = FromWorker::Refused { reason: reason.to_owned() };
-        let sent = wire::encode(&message).map_err(io::Error::other).and_then(|body| write_frame(&self.socket, &body));
-        if let Err(error) = sent {
+        if let Err(error) = write_blocking(&mut self.socket, &message, FRAME_LIMIT) {
             tracing::error!("{reason}; and the TaskManager could not be told: {error}");
         }
     }
@@ -198,21 +197,4 @@ async fn write_all<W: tokio::io::AsyncWrite + Unpin>(
             return;
         }
     }
-}
-
-fn read_frame(socket: &mut UnixStream) -> Result<Vec<u8>, BoxError> {
-    let mut header = [0; 4];
-    socket.read_exact(&mut header)?;
-    let mut body = Vec::new();
-    let length = wire::frame_length(header, FRAME_LIMIT)?;
-    // Grows with what comes, not with what the header announces.
-    socket.take(length as u64).read_to_end(&mut body)?;
-    if body.len() == length { Ok(body) } else { Err("the TaskManager has gone".into()) }
-}
-
-fn write_frame(mut socket: &UnixStream, body: &[u8]) -> io::Result<()> {
-    use std::io::Write;
-    let length = u32::try_from(body.len()).map_err(io::Error::other)?;
-    socket.write_all(&length.to_be_bytes())?;
-    socket.write_all(body)
 }

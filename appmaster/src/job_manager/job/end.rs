@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use flink_graph::{Accumulators, JobStatus, TaskManagerId};
+use flink_graph::{Accumulators, JobStatus, TaskManagerId, options};
 use flink_protocol::client::JobResult;
 
 use super::JobMaster;
@@ -43,7 +43,12 @@ impl JobMaster {
     }
 
     fn finish(&mut self, cx: &mut Context) {
-        if let (_, Some(error)) = self.merge_accumulators() {
+        let (merged, error) = self.merge_accumulators();
+        let collected = merged.list_bytes();
+        if collected > cx.config.largest_result {
+            return self.fail(result_too_large(collected, cx.config.largest_result), cx);
+        }
+        if let Some(error) = error {
             // The job did its work, so it is not failed for this; but what is missing must be seen somewhere.
             self.note_exception(None, &error, cx);
         }
@@ -91,6 +96,15 @@ impl JobMaster {
             .collect();
         (merged, errors.into_iter().next())
     }
+}
+
+fn result_too_large(bytes: usize, limit: usize) -> String {
+    format!(
+        "the collected result has {bytes} bytes, more than the {limit} that fit a message to the client: write it to files, or \
+         raise {} (and {})",
+        options::RPC_FRAME_SIZE.key,
+        options::COLLECT_MAX_SIZE.key
+    )
 }
 
 fn milliseconds(duration: Duration) -> u64 {
