@@ -218,6 +218,7 @@ pub mod options {
     use std::time::Duration;
 
     use super::{ConfigOption, MemorySize};
+    use crate::port_range::PortRange;
 
     macro_rules! options {
         ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $key:literal, $default:expr;)*) => {
@@ -249,6 +250,8 @@ pub mod options {
         JOB_MANAGER_BIND_HOST: Option<String> = "jobmanager.bind-host", None;
         /// Host under which the REST API is reached; the RPC address when it is not set.
         REST_ADDRESS: Option<String> = "rest.address", None;
+        /// Address that the REST API listens on; that of the JobManager's other ports when it is not set.
+        REST_BIND_ADDRESS: Option<String> = "rest.bind-address", None;
         /// Port of the REST API; 0 picks a free one.
         REST_PORT: u16 = "rest.port", Some("8081");
         /// Number of finished, failed and canceled jobs that the JobManager remembers.
@@ -257,6 +260,9 @@ pub mod options {
         TASK_MANAGER_HOST: Option<String> = "taskmanager.host", None;
         /// Address that a TaskManager's data ports listen on; its host when it is not set.
         TASK_MANAGER_BIND_HOST: Option<String> = "taskmanager.bind-host", None;
+        /// Ports of the data connections, one for each job that a TaskManager works on: `0` for any free ones, or a range such
+        /// as `50100-50200` for a firewall.
+        TASK_MANAGER_DATA_PORT: PortRange = "taskmanager.data.port", Some("0");
         /// Number of slots that a TaskManager offers.
         TASK_SLOTS: u32 = "taskmanager.numberOfTaskSlots", Some("1");
         /// Total memory of a TaskManager with its workers.
@@ -406,6 +412,14 @@ pub mod options {
         YARN_PROVIDED_USRLIB_DIR: Option<String> = "yarn.provided.usrlib.dir", None;
         /// The binary flink-yarn that runs in the containers, a local file or one in HDFS; this one when it is not set.
         YARN_BINARY: Option<String> = "yarn.flink-dist-jar", None;
+        /// Kerberos principal to log in as, with security.kerberos.login.keytab.
+        KERBEROS_PRINCIPAL: Option<String> = "security.kerberos.login.principal", None;
+        /// Keytab to log in with; on YARN the ApplicationMaster gets it, too, so that it outlives the tokens.
+        KERBEROS_KEYTAB: Option<String> = "security.kerberos.login.keytab", None;
+        /// Whether the keytab is put into the ApplicationMaster's container; else it must be on every node.
+        YARN_SHIP_KEYTAB: bool = "yarn.security.kerberos.ship-local-keytab", Some("true");
+        /// Where the keytab is in the ApplicationMaster's container, or on every node when it is not shipped.
+        YARN_LOCALIZED_KEYTAB: String = "yarn.security.kerberos.localized-keytab-path", Some("krb5.keytab");
         /// Folder of the file that remembers the last session; the folder for temporary files when it is not set.
         YARN_PROPERTIES_LOCATION: Option<String> = "yarn.properties-file.location", None;
         /// Names (regular expression) of logs that YARN collects while the application runs.

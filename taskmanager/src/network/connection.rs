@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use flink_graph::PartitionId;
+use flink_graph::{PartitionId, PortRange};
 use flink_protocol::task_manager::{FailureKind, TaskFailure};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -42,8 +42,10 @@ const OPEN_ATTEMPTS: usize = 8;
 /// Settings of a worker's network.
 #[derive(Debug, Clone)]
 pub struct DataPlaneConfig {
-    /// Address to listen on, `host:port`; port 0 picks a free one.
-    pub bind: String,
+    /// Address to listen on.
+    pub bind_host: String,
+    /// Ports to listen on: the first free one.
+    pub ports: PortRange,
     /// Who this worker is, and the limits of its connections.
     pub terms: Terms,
     /// Longest wait for a connection.
@@ -58,8 +60,9 @@ impl DataPlaneConfig {
     /// The defaults, on a free port of `bind_host`.
     #[must_use]
     pub fn new(bind_host: &str, terms: Terms) -> Self {
-        let bind = if bind_host.contains(':') { format!("[{bind_host}]:0") } else { format!("{bind_host}:0") };
-        Self { bind, terms, connect_timeout: Duration::from_secs(10), threads: 1, runtime: None }
+        let bind_host = bind_host.trim_matches(['[', ']']).to_owned();
+        let ports = PortRange::default();
+        Self { bind_host, ports, terms, connect_timeout: Duration::from_secs(10), threads: 1, runtime: None }
     }
 }
 
@@ -67,10 +70,14 @@ impl DataPlaneConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum DataPlaneError {
     /// The address cannot be listened on.
-    #[error("cannot listen for data connections on {address} (taskmanager.bind-host): {source}")]
+    #[error(
+        "cannot listen for data connections on {host} (taskmanager.bind-host), port {ports} (taskmanager.data.port): {source}"
+    )]
     Bind {
         /// The address.
-        address: String,
+        host: String,
+        /// The ports, of which none is free.
+        ports: PortRange,
         /// Why not.
         source: std::io::Error,
     },
@@ -122,8 +129,11 @@ impl DataPlane {
         directory: Arc<dyn PartitionDirectory>,
         tls: Option<DataPlaneTls>,
     ) -> Result<Self, DataPlaneError> {
-        let bind_error = |source| DataPlaneError::Bind { address: config.bind.clone(), source };
-        let listener = std::net::TcpListener::bind(&config.bind).map_err(bind_error)?;
+        let bind_error = |source| {
+            let (host, ports) = (config.bind_host.clone(), config.ports.clone());
+            DataPlaneError::Bind { host, ports, source }
+        };
+        let listener = listen_on(&config.bind_host, &config.ports).map_err(bind_error)?;
         listener.set_nonblocking(true).map_err(bind_error)?;
         let local_address = listener.local_addr().map_err(bind_error)?;
         if tls.is_none() && !local_address.ip().is_loopback() {
@@ -214,6 +224,19 @@ impl Drop for DataPlane {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Takes the first free port of a range.
+fn listen_on(host: &str, ports: &PortRange) -> std::io::Result<std::net::TcpListener> {
+    let mut failure = std::io::ErrorKind::AddrInUse.into();
+    for port in ports.ports() {
+        match std::net::TcpListener::bind((host, port)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => failure = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(failure)
 }
 
 fn start_runtime(threads: usize) -> std::io::Result<Runtime> {

@@ -113,6 +113,7 @@ impl WorkerProcess {
         terms.idle_timeout = configuration.get(&options::NETWORK_IDLE_TIMEOUT)?;
         let mut config = DataPlaneConfig::new(bind_host, terms);
         config.connect_timeout = configuration.get(&options::NETWORK_CONNECT_TIMEOUT)?;
+        config.ports = configuration.get(&options::TASK_MANAGER_DATA_PORT)?;
         config.runtime = Some(runtime.handle().clone());
         let tls = tls.as_ref().map(DataPlaneTls::from_material).transpose()?;
         let plane = DataPlane::listen(config, partitions.clone(), tls)?;

@@ -15,12 +15,19 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("execution.checkpointing.", "checkpoints are not available yet"),
     ("execution.buffer-timeout", "chunks are handed on when full or when idle; there is no time-out"),
     ("pipeline.object-reuse", "records are handed on by ownership"),
-    ("rest.bind-", "the REST API listens on jobmanager.bind-host"),
+    ("yarn.classpath.", "there is no class path"),
+    ("yarn.container-start-command-template", "containers start the binary itself, there is no JVM"),
+    ("rest.bind-port", "the REST API listens on rest.port"),
+    ("state.", "there is no state of your own yet"),
+    ("high-availability.zookeeper.", "no ZooKeeper is needed"),
+    ("metrics.", "metrics are served at /metrics of the REST API, for Prometheus"),
+    ("pekko.", "the keys of the RPC are rpc.framesize and client.timeout"),
+    ("akka.", "the keys of the RPC are rpc.framesize and client.timeout"),
 ];
 
 /// Keys with a fixed set of values.
 const CHOICES: &[(&str, &[&str])] = &[
-    ("execution.target", &["local", "remote"]),
+    ("execution.target", &["local", "remote", "yarn-session", "yarn-application", "yarn-per-job"]),
     ("execution.batch-shuffle-mode", &["ALL_EXCHANGES_PIPELINED", "ALL_EXCHANGES_BLOCKING"]),
     (
         "restart-strategy.type",
@@ -40,6 +47,8 @@ const CHOICES: &[(&str, &[&str])] = &[
 
 /// Keys that count something of which there must be one.
 const AT_LEAST_ONE: &[&str] = &[
+    "yarn.appmaster.vcores",
+    "yarn.application-attempts",
     "parallelism.default",
     "pipeline.max-parallelism",
     "taskmanager.numberOfTaskSlots",
@@ -47,7 +56,7 @@ const AT_LEAST_ONE: &[&str] = &[
 ];
 
 /// Checks keys and values; removes the keys without effect and gives the warnings about them.
-pub(super) fn check(configuration: &mut Configuration) -> Result<Vec<String>> {
+pub(crate) fn check(configuration: &mut Configuration) -> Result<Vec<String>> {
     let warnings = remove_without_effect(configuration);
     if let Some(key) = configuration.0.keys().find(|key| of_our_families(key) && !known(key)) {
         return Err(unknown(key));
@@ -154,7 +163,7 @@ mod tests {
         let table = [
             ("rest.port", "70000", "`70000` is not a whole number from 0 to 65535"),
             ("heartbeat.timeout", "soon", "`soon` is not a duration"),
-            ("execution.target", "yarn", "`yarn` is not one of local, remote"),
+            ("execution.target", "yarn", "`yarn` is not one of local, remote, yarn-session"),
             ("execution.runtime-mode", "FAST", "`FAST` is not one of STREAMING"),
             ("restart-strategy.type", "often", "`often` is not one of none"),
             ("parallelism.default", "0", "`0` is not at least 1"),
@@ -167,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_file_written_for_flink_can_be_used() {
-        let warning = check_one("jobmanager.memory.process.size", "1600m");
+        let warning = check_one("jobmanager.memory.heap.size", "1600m");
         assert!(warning.contains("has no effect") && !warning.contains("error"), "{warning}");
         assert_eq!(check_one("taskmanager.memory.process.size", "1728m"), "");
         assert_eq!(check_one("env.java.opts.all", "-X"), "");
@@ -195,7 +204,7 @@ mod tests {
             configuration.set(key, value);
         }
         let warnings = check(&mut configuration).unwrap();
-        assert_eq!(warnings.len(), 3, "{warnings:?}");
-        assert_eq!(configuration.0.len(), stock.len() - 3);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert_eq!(configuration.0.len(), stock.len() - 1);
     }
 }

@@ -3,6 +3,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use flink_graph::PortRange;
+use flink_graph::configuration::ConfigValue;
 use flink_protocol::task_manager::FailureKind;
 use flink_transport::{CertificateAuthority, Role};
 
@@ -251,4 +253,20 @@ fn the_end_of_a_worker_ends_both_sides_of_its_channels() {
         }
         assert_eq!(queue.closed().len(), 1);
     }
+}
+
+#[test]
+fn the_first_free_port_of_a_range_is_taken() {
+    let directory = Arc::new(Directory::default());
+    let first = plane(terms("a"), &directory, None);
+    let taken = first.local_address().port();
+    let listen = |ports: &str| {
+        let mut config = DataPlaneConfig::new("127.0.0.1", terms("b"));
+        config.ports = PortRange::parse(ports).unwrap();
+        DataPlane::listen(config, Arc::clone(&directory) as Arc<dyn PartitionDirectory>, None)
+    };
+    let error = listen(&taken.to_string()).err().unwrap().to_string();
+    assert!(error.contains("taskmanager.data.port") && error.contains(&taken.to_string()), "{error}");
+    let second = listen(&format!("{taken},{}-65535", taken.saturating_add(1))).unwrap();
+    assert!(second.local_address().port() > taken);
 }
