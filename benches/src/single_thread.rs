@@ -124,7 +124,6 @@ fn setup(
         partitions: partitions.clone(),
         connector: Arc::new(NoNetwork),
         directory: std::env::temp_dir(),
-        network_bytes: Arc::default(),
     })
 }
 

@@ -135,7 +135,7 @@ fn ends() -> (Arc<Subpartition<Pair>>, InputGate<Pair>) {
         epoch: 1,
     };
     let gate = InputGate::new(vec![PartitionId { producer, output: 0 }], waker(), Arc::default(), Arc::default());
-    (Arc::new(Subpartition::new(4, waker(), Arc::default())), gate)
+    (Arc::new(Subpartition::new(4, waker())), gate)
 }
 
 fn receive(gate: &mut InputGate<Pair>) -> Result<u64, BoxError> {

@@ -11,6 +11,29 @@ pub struct AccumulatorError {
     right: &'static str,
 }
 
+/// A program asked for an accumulator that there is not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccumulatorLookupError {
+    /// No function has made it.
+    #[error("there is no accumulator `{name}`{}", if known.is_empty() { String::new() } else { format!("; there are {known}") })]
+    Missing {
+        /// The name that was asked for.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// It is of another kind.
+    #[error("accumulator `{name}` is a {kind}, not a {wanted}")]
+    Kind {
+        /// The name.
+        name: String,
+        /// What it is.
+        kind: &'static str,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+}
+
 /// The value of one accumulator in one subtask, or merged over all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum AccumulatorValue {
@@ -48,6 +71,10 @@ impl AccumulatorValue {
             Self::Histogram(_) => "Histogram",
             Self::List(_) => "SerializedListAccumulator",
         }
+    }
+
+    fn is_not(&self, name: &str, wanted: &'static str) -> AccumulatorLookupError {
+        AccumulatorLookupError::Kind { name: name.to_owned(), kind: self.kind(), wanted }
     }
 
     fn merge(&mut self, other: &Self, name: &str) -> Result<(), AccumulatorError> {
@@ -102,6 +129,53 @@ impl Accumulators {
         lists.sum()
     }
 
+    /// The value of an accumulator.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn value(&self, name: &str) -> Result<&AccumulatorValue, AccumulatorLookupError> {
+        self.0.get(name).ok_or_else(|| {
+            // What begins with two underscores is the engine's own.
+            let known: Vec<_> = self.0.keys().filter(|name| !name.starts_with("__")).map(String::as_str).collect();
+            AccumulatorLookupError::Missing { name: name.to_owned(), known: known.join(", ") }
+        })
+    }
+
+    /// The value of a whole number: a `LongCounter`, a `LongMinimum` or a `LongMaximum`.
+    ///
+    /// # Errors
+    /// There is none of that name, or it is of another kind.
+    pub fn long(&self, name: &str) -> Result<i64, AccumulatorLookupError> {
+        match self.value(name)? {
+            AccumulatorValue::Long(v) | AccumulatorValue::LongMinimum(v) | AccumulatorValue::LongMaximum(v) => Ok(*v),
+            other => Err(other.is_not(name, "LongCounter, LongMinimum or LongMaximum")),
+        }
+    }
+
+    /// The value of a number: a `DoubleCounter`, or the mean of an average (`NaN` where nothing was added).
+    ///
+    /// # Errors
+    /// There is none of that name, or it is of another kind.
+    pub fn double(&self, name: &str) -> Result<f64, AccumulatorLookupError> {
+        match self.value(name)? {
+            AccumulatorValue::Double(v) => Ok(*v),
+            #[allow(clippy::cast_precision_loss)] // a mean is not exact
+            AccumulatorValue::Average { count, sum } => Ok(sum / *count as f64),
+            other => Err(other.is_not(name, "DoubleCounter or AverageAccumulator")),
+        }
+    }
+
+    /// How often each value was added to a histogram.
+    ///
+    /// # Errors
+    /// There is none of that name, or it is of another kind.
+    pub fn histogram(&self, name: &str) -> Result<&BTreeMap<i64, u64>, AccumulatorLookupError> {
+        match self.value(name)? {
+            AccumulatorValue::Histogram(counts) => Ok(counts),
+            other => Err(other.is_not(name, "Histogram")),
+        }
+    }
+
     /// Merges the values of another subtask into these.
     ///
     /// # Errors
@@ -135,6 +209,16 @@ mod tests {
         let mut a = of(AccumulatorValue::Average { count: 1, sum: 1.0 });
         a.merge(&of(AccumulatorValue::Average { count: 1, sum: 2.0 })).unwrap();
         assert_eq!(a.0["a"].to_string(), "1.5");
+    }
+
+    #[test]
+    fn values_are_read_by_name_and_kind() {
+        let mut all = of(AccumulatorValue::Long(2));
+        all.0.insert("mean".to_owned(), AccumulatorValue::Average { count: 2, sum: 3.0 });
+        assert_eq!((all.long("a"), all.double("mean")), (Ok(2), Ok(1.5)));
+        assert_eq!(all.double("a").unwrap_err().to_string(), "accumulator `a` is a LongCounter, not a DoubleCounter or AverageAccumulator");
+        assert_eq!(all.histogram("b").unwrap_err().to_string(), "there is no accumulator `b`; there are a, mean");
+        assert_eq!(Accumulators::default().long("b").unwrap_err().to_string(), "there is no accumulator `b`");
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::time::Duration;
 
@@ -45,6 +46,38 @@ impl Configuration {
             value: text.to_owned(),
             expected: T::EXPECTED.to_owned(),
         })
+    }
+
+    /// What a program's arguments set: `-D key=value` or `-Dkey=value`, any number of times, up to `--`. A key alone is
+    /// `true`, as in Flink. All other arguments are the program's own and are skipped.
+    ///
+    /// # Errors
+    /// Behind `-D` there is no key.
+    pub fn from_args(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Self, ConfigurationError> {
+        let mut configuration = Self::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let property = match argument.as_ref().to_str() {
+                Some("--") => break,
+                Some("-D") => arguments.next().map(|next| next.as_ref().to_string_lossy().into_owned()).unwrap_or_default(),
+                Some(text) => match text.strip_prefix("-D") {
+                    Some(property) => property.to_owned(),
+                    None => continue,
+                },
+                None => continue,
+            };
+            let (key, value) = property.split_once('=').unwrap_or((&property, "true"));
+            let key = key.trim();
+            if key.is_empty() || key.contains(char::is_whitespace) {
+                return Err(ConfigurationError {
+                    key: "-D".to_owned(),
+                    value: property.clone(),
+                    expected: "key=value, for example -D parallelism.default=4".to_owned(),
+                });
+            }
+            configuration.set(key, value.trim());
+        }
+        Ok(configuration)
     }
 
     /// Lays `other` over this configuration: its values win.
@@ -365,7 +398,7 @@ pub mod options {
         /// Folder from which relative paths of inputs and outputs are taken; where the process was started when not set.
         CLIENT_WORKING_DIRECTORY: Option<String> = "client.working-directory", None;
         /// Largest result that execute_and_collect brings to the client.
-        COLLECT_MAX_SIZE: MemorySize = "execution.collect.max-size", Some("128 mb");
+        COLLECT_MAX_SIZE: MemorySize = "execution.collect.max-size", Some("60 mb");
         /// Total memory of the ApplicationMaster with its JobManager: the size of its container.
         JOB_MANAGER_MEMORY: MemorySize = "jobmanager.memory.process.size", Some("512 mb");
         /// Whether an attached command ends what it has started when it is ended itself.
@@ -450,6 +483,18 @@ mod tests {
         assert_eq!(MemorySize::parse("1 g"), Some(MemorySize(1 << 30)));
         assert_eq!(MemorySize::parse("1 q"), None);
         assert_eq!(MemorySize(32 << 10).to_string(), "32 kb");
+    }
+
+    #[test]
+    fn arguments_set_keys() {
+        let read = |arguments: &[&str]| Configuration::from_args(arguments);
+        let given = ["--input", "-D", "parallelism.default=2", "-Dpipeline.name=a=b", "x", "-Dflag", "--", "-Dno=1"];
+        let read_all = read(&given).unwrap();
+        let expected = [("flag", "true"), ("parallelism.default", "2"), ("pipeline.name", "a=b")];
+        assert_eq!(read_all.0, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        for wrong in [&["-D"][..], &["-D", "=x"], &["-Da b=1"]] {
+            assert!(read(wrong).unwrap_err().to_string().contains("is not key=value"), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,17 @@ pub mod configuration;
 /// Ports that a server may listen on.
 mod port_range;
 
+/// The text of a configuration file.
+#[cfg(feature = "yaml")]
+pub mod configuration_file;
+
+/// Which configuration keys and values there are: what is misspelt is refused, what only means something to Apache Flink is left
+/// out.
+pub mod keys;
+
+/// The nearest known name to a misspelt one.
+mod nearest;
+
 /// JobGraph, JobVertex, IntermediateDataSet, JobEdge and input splits.
 pub mod job_graph;
 
@@ -30,7 +41,7 @@ mod byte_strings;
 /// States of jobs and executions and the transitions that are allowed.
 pub mod state;
 
-pub use accumulator::{AccumulatorError, AccumulatorValue, Accumulators};
+pub use accumulator::{AccumulatorError, AccumulatorLookupError, AccumulatorValue, Accumulators};
 pub use configuration::{ConfigOption, Configuration, ConfigurationError, options};
 pub use fingerprint::{Fingerprint, FingerprintMismatch};
 pub use id::{ExecutionAttemptId, IntermediateDataSetId, JobId, JobVertexId, PartitionId, SlotId, TaskManagerId};
@@ -39,4 +50,5 @@ pub use job_graph::{
     OperatorInfo, ResultPartitionType, RuntimeMode, ShipStrategy,
 };
 pub use port_range::PortRange;
+pub use keys::UnknownKey;
 pub use state::{ExecutionState, JobStatus};

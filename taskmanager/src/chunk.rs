@@ -27,6 +27,14 @@ impl<T> Chunk<T> {
     }
 }
 
+impl<T: Data> Chunk<T> {
+    /// Size of the records in memory, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of_val(self.records.as_slice()) + self.records.iter().map(T::heap_bytes).sum::<usize>()
+    }
+}
+
 /// What comes through a channel, in order.
 #[derive(Debug)]
 pub enum Element<T> {

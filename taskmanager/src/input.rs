@@ -252,7 +252,7 @@ impl<T: Data> InputGate<T> {
                 LocalRead::Failed(reason) => Err(unavailable(partition, &reason)),
                 LocalRead::Element(element) => {
                     if let Element::Chunk(chunk) = &element {
-                        self.bytes_in.fetch_add((chunk.records.len() * size_of::<T>()) as u64, Ordering::Relaxed);
+                        self.bytes_in.fetch_add(chunk.bytes() as u64, Ordering::Relaxed);
                     }
                     Ok(Some(element))
                 }

@@ -207,6 +207,11 @@ pub trait Operator<In>: Send + 'static {
     fn has_room(&mut self) -> bool {
         true
     }
+
+    /// The first failure at outputs of the operator's own (side outputs) or behind them; who notes it sets the task's flag.
+    fn take_output_error(&mut self) -> Option<OperatorError> {
+        None
+    }
 }
 
 /// What follows in a chain: takes records, and the turning points of a task's life.
@@ -314,6 +319,7 @@ where
     fn take_error(&mut self) -> Option<OperatorError> {
         let mine = self.error.take();
         mine.map(|source| OperatorError { operator: self.context.operator.clone(), source })
+            .or_else(|| self.operator.take_output_error())
             .or_else(|| self.next.take_error())
     }
 }

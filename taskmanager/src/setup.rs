@@ -1,7 +1,6 @@
 //! What a program's operators get when a task is built: gates, writers, contexts.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use flink_graph::{
     Configuration, ConfigurationError, Fingerprint, JobGraph, JobVertex, JobVertexId, ResultPartitionType, options,
@@ -54,8 +53,6 @@ pub struct TaskSetup {
     pub connector: Arc<dyn ChannelConnector>,
     /// Folder for files of the task.
     pub directory: std::path::PathBuf,
-    /// Bytes sent over the network.
-    pub network_bytes: Arc<AtomicU64>,
 }
 
 impl TaskSetup {
@@ -133,7 +130,7 @@ impl TaskSetup {
             return Ok(ResultWriter::blocking(&file, output.subpartitions, chunk_bytes, flags, records_out, bytes_out));
         }
         let capacity = self.channel_chunks()? as usize;
-        let queue = || Arc::new(Subpartition::new(capacity, self.waker.clone(), self.network_bytes.clone()));
+        let queue = || Arc::new(Subpartition::new(capacity, self.waker.clone()));
         let queues: Vec<_> = (0..output.subpartitions).map(|_| queue()).collect();
         self.partitions.add_pipelined(output.partition, &queues);
         Ok(ResultWriter::pipelined(queues, chunk_bytes, flags, records_out, bytes_out))

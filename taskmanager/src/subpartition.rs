@@ -4,7 +4,6 @@
 //! it sends them. Either way the memory of a chunk goes back to the producer.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::chunk::{Chunk, Element};
@@ -23,7 +22,6 @@ pub struct Subpartition<T> {
     capacity: usize,
     state: Mutex<State<T>>,
     producer: TaskWaker,
-    bytes_sent: Arc<AtomicU64>,
 }
 
 struct State<T> {
@@ -50,7 +48,7 @@ pub enum LocalRead<T> {
 impl<T> Subpartition<T> {
     /// Makes an empty queue of `capacity` chunks.
     #[must_use]
-    pub fn new(capacity: usize, producer: TaskWaker, bytes_sent: Arc<AtomicU64>) -> Self {
+    pub fn new(capacity: usize, producer: TaskWaker) -> Self {
         let state = State {
             queue: VecDeque::with_capacity(capacity + 1),
             free: Vec::new(),
@@ -59,7 +57,7 @@ impl<T> Subpartition<T> {
             consumer_gone: false,
             listener: None,
         };
-        Self { capacity, state: Mutex::new(state), producer, bytes_sent }
+        Self { capacity, state: Mutex::new(state), producer }
     }
 
     // A panic while the lock is held is impossible but for allocation failure; the state is then still consistent.
@@ -184,9 +182,7 @@ impl<T: Data> SubpartitionView for Subpartition<T> {
             LocalRead::Empty => ReadOutcome::Empty,
             LocalRead::Failed(reason) => ReadOutcome::Failed(reason),
             LocalRead::Element(element) => {
-                let start = buffer.len();
                 element.encode(buffer);
-                self.bytes_sent.fetch_add((buffer.len() - start) as u64, Ordering::Relaxed);
                 match element {
                     Element::Chunk(chunk) => {
                         self.give_back(chunk);
@@ -221,8 +217,9 @@ impl<T: Data> SubpartitionView for Subpartition<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
-    use std::sync::atomic::AtomicU32;
 
     fn queue(capacity: usize) -> (Arc<Subpartition<u64>>, Arc<AtomicU32>) {
         let wakes = Arc::new(AtomicU32::new(0));
@@ -230,7 +227,7 @@ mod tests {
         let waker = TaskWaker::new(move || {
             counter.fetch_add(1, Ordering::Relaxed);
         });
-        (Arc::new(Subpartition::new(capacity, waker, Arc::default())), wakes)
+        (Arc::new(Subpartition::new(capacity, waker)), wakes)
     }
 
     fn chunk(record: u64) -> Element<u64> {

@@ -182,7 +182,7 @@ impl ProcessFunction<u64> for FailsIn {
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut impl Output<u64>) -> Result<(), BoxError> {
+    fn finish(&mut self, _: &mut ProcessContext<'_'>, _: &mut impl Output<u64>) -> Result<(), BoxError> {
         Err(REASON.into())
     }
 }
@@ -203,12 +203,22 @@ struct StrictSecond(u64);
 impl CoProcessFunction<u64, u64> for StrictSecond {
     type Out = u64;
 
-    fn process_first(&mut self, n: u64, output: &mut impl Output<u64>) -> Result<(), BoxError> {
+    fn process_first(
+        &mut self,
+        n: u64,
+        _: &mut ProcessContext<'_>,
+        output: &mut impl Output<u64>,
+    ) -> Result<(), BoxError> {
         output.collect(n);
         Ok(())
     }
 
-    fn process_second(&mut self, n: u64, _: &mut impl Output<u64>) -> Result<(), BoxError> {
+    fn process_second(
+        &mut self,
+        n: u64,
+        _: &mut ProcessContext<'_>,
+        _: &mut impl Output<u64>,
+    ) -> Result<(), BoxError> {
         refuse(self.0)(n).map(|_| ())
     }
 }

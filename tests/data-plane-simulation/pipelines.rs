@@ -133,17 +133,31 @@ struct CountSecond(u64);
 impl CoProcessFunction<u64, u64> for CountSecond {
     type Out = (bool, u64);
 
-    fn process_first(&mut self, record: u64, output: &mut impl Output<(bool, u64)>) -> Result<(), BoxError> {
+    fn process_first(
+        &mut self,
+        record: u64,
+        _: &mut ProcessContext<'_>,
+        output: &mut impl Output<(bool, u64)>,
+    ) -> Result<(), BoxError> {
         (0..record % 4).for_each(|_| output.collect((true, record)));
         Ok(())
     }
 
-    fn process_second(&mut self, record: u64, _: &mut impl Output<(bool, u64)>) -> Result<(), BoxError> {
+    fn process_second(
+        &mut self,
+        record: u64,
+        _: &mut ProcessContext<'_>,
+        _: &mut impl Output<(bool, u64)>,
+    ) -> Result<(), BoxError> {
         self.0 += record;
         Ok(())
     }
 
-    fn finish(&mut self, output: &mut impl Output<(bool, u64)>) -> Result<(), BoxError> {
+    fn finish(
+        &mut self,
+        _: &mut ProcessContext<'_>,
+        output: &mut impl Output<(bool, u64)>,
+    ) -> Result<(), BoxError> {
         if self.0 > 0 {
             output.collect((false, self.0));
         }

@@ -64,7 +64,10 @@ impl ArtifactCache {
     fn append(&mut self, sha256: &str, offset: u64, bytes: &[u8]) -> Result<(), String> {
         let partial = self.partial(sha256).ok_or("its name is no SHA-256")?;
         let describe = |error: io::Error| {
-            format!("cannot write {}: {error} (folder of io.tmp.dirs: free space there, or set it to a larger disk)", partial.display())
+            format!(
+                "cannot write {}: {error} (folder of io.tmp.dirs: free space there, or set it to a larger disk)",
+                partial.display()
+            )
         };
         if offset == 0 {
             let _ = fs::remove_file(&partial);

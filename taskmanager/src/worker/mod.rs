@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,7 +77,6 @@ pub struct Worker {
     started: Instant,
     slots: BTreeMap<(u32, Option<ExecutionAttemptId>), Slot>,
     tasks: TaskHandles,
-    network_bytes: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -104,7 +102,6 @@ impl Worker {
             started: Instant::now(),
             slots: BTreeMap::new(),
             tasks: TaskHandles::default(),
-            network_bytes: Arc::default(),
         }
     }
 
@@ -145,11 +142,11 @@ impl Worker {
 
     fn metrics(&self) -> WorkerMetrics {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let received = self.network.data_plane.as_ref().map_or(0, DataPlane::bytes_received);
+        let plane = self.network.data_plane.as_ref();
         WorkerMetrics {
             tasks: tasks.iter().map(|(attempt, task)| task.counters.snapshot(*attempt)).collect(),
-            network_read_bytes: received,
-            network_written_bytes: self.network_bytes.load(Ordering::Relaxed),
+            network_read_bytes: plane.map_or(0, DataPlane::bytes_received),
+            network_written_bytes: plane.map_or(0, DataPlane::bytes_sent),
         }
     }
 
@@ -193,7 +190,6 @@ impl Worker {
             partitions: self.partitions.clone(),
             connector: self.network.clone(),
             directory: self.directory.clone(),
-            network_bytes: self.network_bytes.clone(),
         };
         let task = self.task(setup);
         slot.add(task, readiness);

@@ -69,7 +69,6 @@ impl World<'_> {
             partitions: self.partitions[worker].clone(),
             connector: Arc::new(Connector { worker, network: self.network.clone() }),
             directory: self.directory.to_owned(),
-            network_bytes: Arc::default(),
         };
         let (updates, partitions) = (self.updates.clone(), self.partitions[worker].clone());
         let report = move |update: TaskStateUpdate| {

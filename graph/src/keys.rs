@@ -1,0 +1,181 @@
+use crate::configuration::options::{self, ALL};
+use crate::configuration::{Configuration, ConfigurationError};
+use crate::job_graph::RuntimeMode;
+use crate::nearest::{misspelt, nearest};
+
+/// Keys that a configuration written for Apache Flink commonly holds and that nothing here needs. They are left out
+/// with a warning, so that such a file can be used as it is.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("jobmanager.memory.", "the JobManager's memory is not divided into pools"),
+    ("jobmanager.execution.failover-strategy", "the failover strategy is always region"),
+    ("jobmanager.archive.", "there is no history server"),
+    ("taskmanager.memory.", "the memory of a TaskManager is one number, taskmanager.memory.process.size"),
+    ("taskmanager.network.", "the network needs no such setting"),
+    ("execution.checkpointing.", "checkpoints are not available yet"),
+    ("execution.buffer-timeout", "chunks are handed on when full or when idle; there is no time-out"),
+    ("pipeline.object-reuse", "records are handed on by ownership"),
+    ("yarn.classpath.", "there is no class path"),
+    ("yarn.container-start-command-template", "containers start the binary itself, there is no JVM"),
+    ("rest.bind-port", "the REST API listens on rest.port"),
+    ("state.", "there is no state of your own yet"),
+    ("high-availability.zookeeper.", "no ZooKeeper is needed"),
+    ("metrics.", "metrics are served at /metrics of the REST API, for Prometheus"),
+    ("pekko.", "the keys of the RPC are rpc.framesize and client.timeout"),
+    ("akka.", "the keys of the RPC are rpc.framesize and client.timeout"),
+];
+
+/// Keys with a fixed set of values.
+const CHOICES: &[(&str, &[&str])] = &[
+    ("execution.target", &["local", "remote", "yarn-session", "yarn-application", "yarn-per-job"]),
+    ("execution.batch-shuffle-mode", &["ALL_EXCHANGES_PIPELINED", "ALL_EXCHANGES_BLOCKING"]),
+    (
+        "restart-strategy.type",
+        &[
+            "none",
+            "off",
+            "disable",
+            "fixed-delay",
+            "fixeddelay",
+            "exponential-delay",
+            "exponentialdelay",
+            "failure-rate",
+            "failurerate",
+        ],
+    ),
+];
+
+/// Keys that count something of which there must be one.
+const AT_LEAST_ONE: &[&str] = &[
+    "yarn.appmaster.vcores",
+    "yarn.application-attempts",
+    "parallelism.default",
+    "pipeline.max-parallelism",
+    "taskmanager.numberOfTaskSlots",
+    "taskmanager.network.memory.buffers-per-channel",
+];
+
+/// A key looks like one of the engine's and is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown configuration key `{key}`{}", suggestion.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+pub struct UnknownKey {
+    /// The key.
+    pub key: String,
+    /// The key that is probably meant.
+    pub suggestion: Option<&'static str>,
+}
+
+/// Removes the keys that mean something to Apache Flink and nothing here, and gives a warning for each.
+pub fn remove_without_effect(configuration: &mut Configuration) -> Vec<String> {
+    let reason = |key: &str| {
+        let entry = WITHOUT_EFFECT.iter().find(|(prefix, _)| !known(key) && key.starts_with(prefix));
+        entry.map(|(_, reason)| *reason)
+    };
+    let mut warnings = Vec::new();
+    configuration.0.retain(|key, _| match reason(key) {
+        // A misspelt key of ours is better refused than dropped.
+        Some(_) if misspelt(key, ALL.iter().map(|(key, ..)| *key)).is_some() => true,
+        Some(reason) => {
+            warnings.push(format!("configuration key `{key}` has no effect: {reason}"));
+            false
+        }
+        None => true,
+    });
+    warnings
+}
+
+/// Checks that every key of the engine's families is one that there is. Keys of other families belong to the program or to
+/// other systems, and are not looked at.
+///
+/// # Errors
+/// The first one that is not.
+pub fn check_keys(configuration: &Configuration) -> Result<(), UnknownKey> {
+    match configuration.0.keys().find(|key| of_our_families(key) && !known(key)) {
+        None => Ok(()),
+        Some(key) => {
+            let suggestion = nearest(key, ALL.iter().map(|(key, ..)| *key));
+            Err(UnknownKey { key: key.clone(), suggestion })
+        }
+    }
+}
+
+/// Checks that every option that is set has a value that it can have.
+///
+/// # Errors
+/// The first one that has not.
+pub fn check_values(configuration: &Configuration) -> Result<(), ConfigurationError> {
+    options::check(configuration)?;
+    for (key, choices) in CHOICES {
+        let Some(value) = configuration.raw(key) else { continue };
+        if !choices.iter().any(|choice| choice.eq_ignore_ascii_case(value)) {
+            return Err(wrong_value(key, value, &format!("one of {}", choices.join(", "))));
+        }
+    }
+    if let Some(value) = configuration.raw(options::RUNTIME_MODE.key)
+        && value.parse::<RuntimeMode>().is_err()
+    {
+        return Err(wrong_value(options::RUNTIME_MODE.key, value, "one of STREAMING, BATCH, AUTOMATIC"));
+    }
+    let zero = |key: &&&str| configuration.raw(key).is_some_and(|value| value.trim().parse() == Ok(0_u64));
+    match AT_LEAST_ONE.iter().find(zero) {
+        Some(key) => Err(wrong_value(key, "0", "at least 1")),
+        None => Ok(()),
+    }
+}
+
+fn known(key: &str) -> bool {
+    ALL.iter().any(|(known, ..)| *known == key)
+}
+
+fn of_our_families(key: &str) -> bool {
+    let family = |key: &str| key.split('.').next().map(str::to_lowercase);
+    ALL.iter().any(|(known, ..)| family(known) == family(key))
+}
+
+fn wrong_value(key: &str, value: &str, expected: &str) -> ConfigurationError {
+    ConfigurationError { key: key.to_owned(), value: value.to_owned(), expected: expected.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(key: &str, value: &str) -> Configuration {
+        let mut configuration = Configuration::default();
+        configuration.set(key, value);
+        configuration
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_with_the_nearest() {
+        let error = check_keys(&of("taskmanager.numberOfTaskSlot", "2")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown configuration key `taskmanager.numberOfTaskSlot`; did you mean `taskmanager.numberOfTaskSlots`?"
+        );
+        let error = check_keys(&of("heartbeat.colour", "red")).unwrap_err();
+        assert_eq!(error.to_string(), "unknown configuration key `heartbeat.colour`");
+        assert_eq!(check_keys(&of("my.own.key", "x")), Ok(()));
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let table = [
+            ("rest.port", "70000", "`70000` is not a whole number from 0 to 65535"),
+            ("execution.runtime-mode", "FAST", "`FAST` is not one of STREAMING"),
+            ("restart-strategy.type", "often", "`often` is not one of none"),
+            ("parallelism.default", "0", "`0` is not at least 1"),
+        ];
+        for (key, value, expect) in table {
+            let error = check_values(&of(key, value)).unwrap_err().to_string();
+            assert!(error.contains(expect) && error.contains(key), "{error}");
+        }
+        assert_eq!(check_values(&of("restart-strategy.type", "Fixed-Delay")), Ok(()));
+    }
+
+    #[test]
+    fn keys_without_effect_are_left_out() {
+        let mut configuration = of("taskmanager.memory.managed.fraction", "0.4");
+        assert!(remove_without_effect(&mut configuration)[0].contains("has no effect"));
+        assert_eq!(configuration, Configuration::default());
+    }
+}
