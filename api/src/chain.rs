@@ -104,6 +104,9 @@ impl<C, Op: Clone> Then<C, Op> {
 
 /// An operator that can be the prototype of a chain's.
 pub trait ChainOperator<In>: Operator<In> + Clone {
+    /// Whether it can emit to side outputs.
+    const SIDE_OUTPUTS: bool = false;
+
     /// Takes what it needs from the task that it will run in.
     #[doc(hidden)]
     fn attach(&mut self, builder: &mut TaskBuilder<'_>, place: usize) -> Result<(), BoxError> {

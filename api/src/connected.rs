@@ -9,7 +9,7 @@ use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorContext, Oper
 
 use crate::chain::{Chain, Prototype, Start};
 use crate::datastream::{DataStream, Isolate};
-use crate::functions::{Collector, RuntimeContext};
+use crate::functions::{Collector, FunctionScope, ProcessContext, RuntimeContext};
 use crate::stream_graph::{NodeInput, OperatorMeta};
 use crate::task_builder::TaskBuilder;
 
@@ -20,7 +20,7 @@ pub struct ConnectedStreams<A, B> {
     pub(crate) second: DataStream<B>,
 }
 
-/// The general function of two inputs.
+/// The general function of two inputs: a life cycle, accumulators, side outputs.
 pub trait CoProcessFunction<A, B>: Clone + Send + 'static {
     /// What it emits.
     type Out: Data;
@@ -38,20 +38,34 @@ pub trait CoProcessFunction<A, B>: Clone + Send + 'static {
     ///
     /// # Errors
     /// The task fails with it.
-    fn process_first(&mut self, record: A, output: &mut impl Output<Self::Out>) -> Result<(), BoxError>;
+    fn process_first(
+        &mut self,
+        record: A,
+        context: &mut ProcessContext<'_>,
+        output: &mut impl Output<Self::Out>,
+    ) -> Result<(), BoxError>;
 
     /// Takes a record of the second input.
     ///
     /// # Errors
     /// The task fails with it.
-    fn process_second(&mut self, record: B, output: &mut impl Output<Self::Out>) -> Result<(), BoxError>;
+    fn process_second(
+        &mut self,
+        record: B,
+        context: &mut ProcessContext<'_>,
+        output: &mut impl Output<Self::Out>,
+    ) -> Result<(), BoxError>;
 
     /// Runs when both inputs have ended.
     ///
     /// # Errors
     /// The task fails with it.
-    fn finish(&mut self, output: &mut impl Output<Self::Out>) -> Result<(), BoxError> {
-        let _ = output;
+    fn finish(
+        &mut self,
+        context: &mut ProcessContext<'_>,
+        output: &mut impl Output<Self::Out>,
+    ) -> Result<(), BoxError> {
+        let _ = (context, output);
         Ok(())
     }
 }
@@ -68,12 +82,22 @@ where
 {
     type Out = Out;
 
-    fn process_first(&mut self, record: A, output: &mut impl Output<Out>) -> Result<(), BoxError> {
+    fn process_first(
+        &mut self,
+        record: A,
+        _: &mut ProcessContext<'_>,
+        output: &mut impl Output<Out>,
+    ) -> Result<(), BoxError> {
         output.collect((self.0)(record));
         Ok(())
     }
 
-    fn process_second(&mut self, record: B, output: &mut impl Output<Out>) -> Result<(), BoxError> {
+    fn process_second(
+        &mut self,
+        record: B,
+        _: &mut ProcessContext<'_>,
+        output: &mut impl Output<Out>,
+    ) -> Result<(), BoxError> {
         output.collect((self.1)(record));
         Ok(())
     }
@@ -103,13 +127,23 @@ where
 {
     type Out = Out;
 
-    fn process_first(&mut self, record: A, output: &mut impl Output<Out>) -> Result<(), BoxError> {
+    fn process_first(
+        &mut self,
+        record: A,
+        _: &mut ProcessContext<'_>,
+        output: &mut impl Output<Out>,
+    ) -> Result<(), BoxError> {
         (self.first)(record, &mut self.collector);
         self.collector.hand_on(output);
         Ok(())
     }
 
-    fn process_second(&mut self, record: B, output: &mut impl Output<Out>) -> Result<(), BoxError> {
+    fn process_second(
+        &mut self,
+        record: B,
+        _: &mut ProcessContext<'_>,
+        output: &mut impl Output<Out>,
+    ) -> Result<(), BoxError> {
         (self.second)(record, &mut self.collector);
         self.collector.hand_on(output);
         Ok(())
@@ -124,7 +158,7 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
         F: FnMut(A) -> Out + Clone + Send + 'static,
         G: FnMut(B) -> Out + Clone + Send + 'static,
     {
-        self.operator("Co-Map", CoMap(first, second))
+        self.operator(OperatorMeta::new("Co-Map"), CoMap(first, second))
     }
 
     /// One record to any number, by a function for each input.
@@ -134,20 +168,24 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
         F: FnMut(A, &mut Collector<Out>) + Clone + Send + 'static,
         G: FnMut(B, &mut Collector<Out>) + Clone + Send + 'static,
     {
-        self.operator("Co-Flat Map", CoFlatMap { first, second, collector: Collector::default() })
+        let function = CoFlatMap { first, second, collector: Collector::default() };
+        self.operator(OperatorMeta::new("Co-Flat Map"), function)
     }
 
     /// The general function of two inputs.
     pub fn process<F: CoProcessFunction<A, B>>(self, function: F) -> DataStream<F::Out, CoStart<A, B, F>> {
-        self.operator("Co-Process", function)
+        self.operator(OperatorMeta::new("Co-Process").with_side_outputs(true), function)
     }
 
-    fn operator<F: CoProcessFunction<A, B>>(self, name: &str, function: F) -> DataStream<F::Out, CoStart<A, B, F>> {
+    fn operator<F>(self, operator: OperatorMeta, function: F) -> DataStream<F::Out, CoStart<A, B, F>>
+    where
+        F: CoProcessFunction<A, B>,
+    {
         let environment = self.first.environment.clone();
         let second = self.second.inputs.into_iter().map(|input| NodeInput { gate: 1, ..input });
         let inputs = self.first.inputs.into_iter().chain(second).collect();
         let start = CoStart { function: Prototype::new(function), inputs: PhantomData };
-        DataStream::headed(&environment, start, inputs, vec![OperatorMeta::new(name)])
+        DataStream::headed(&environment, start, inputs, vec![operator])
     }
 }
 
@@ -165,8 +203,9 @@ impl<A: Data, B: Data, F: CoProcessFunction<A, B>> Chain for CoStart<A, B, F> {
     where
         N: Stage<F::Out> + 'static,
     {
-        let (function, context) = (self.function.instance(), builder.context(0));
-        Ok(Box::new(CoHead { function, context, next, error: None, ended: false, inputs: PhantomData }))
+        let (function, context, scope) =
+            (self.function.instance(), builder.context(0), FunctionScope::new(builder, 0)?);
+        Ok(Box::new(CoHead { function, context, scope, next, error: None, ended: false, inputs: PhantomData }))
     }
 
     fn driver(&self, builder: &mut TaskBuilder<'_>, built: Self::Built) -> Result<Box<dyn Driver>, BoxError> {
@@ -184,6 +223,7 @@ impl<A: Data, B: Data, F: CoProcessFunction<A, B>> Isolate<F::Out> for CoStart<A
 struct CoHead<A, B, F, N> {
     function: F,
     context: OperatorContext,
+    scope: FunctionScope,
     next: N,
     error: Option<BoxError>,
     ended: bool,
@@ -213,7 +253,7 @@ where
     fn consume_second(&mut self, records: &mut ChunkCursor<B>) {
         while !self.context.flags.interrupted() {
             let Some(record) = records.next_record() else { return };
-            let result = self.function.process_second(record, &mut self.next);
+            let result = self.function.process_second(record, &mut self.scope.context(), &mut self.next);
             self.check(result);
         }
     }
@@ -228,38 +268,41 @@ where
 {
     fn open(&mut self) -> Result<(), OperatorError> {
         self.next.open()?;
+        self.scope.side_outputs.open()?;
         let operator = self.context.operator.clone();
-        let context = RuntimeContext::new(self.context.clone());
-        self.function.open(&context).map_err(|source| OperatorError { operator, source })
+        self.function.open(self.scope.runtime()).map_err(|source| OperatorError { operator, source })
     }
 
     fn consume(&mut self, records: &mut ChunkCursor<A>) {
         while !self.context.flags.interrupted() {
             let Some(record) = records.next_record() else { return };
-            let result = self.function.process_first(record, &mut self.next);
+            let result = self.function.process_first(record, &mut self.scope.context(), &mut self.next);
             self.check(result);
         }
     }
 
     fn end(&mut self) -> bool {
         if !std::mem::replace(&mut self.ended, true) {
-            let result = self.function.finish(&mut self.next);
+            let result = self.function.finish(&mut self.scope.context(), &mut self.next);
             self.check(result);
         }
-        self.context.flags.failed() || self.next.end()
+        self.context.flags.failed() || self.scope.side_outputs.end() && self.next.end()
     }
 
     fn flush(&mut self) {
+        self.scope.side_outputs.flush();
         self.next.flush();
     }
 
     fn has_room(&mut self) -> bool {
-        self.next.has_room()
+        // Both are asked: each remembers that the task waits.
+        let side = self.scope.side_outputs.has_room();
+        self.next.has_room() && side
     }
 
     fn take_error(&mut self) -> Option<OperatorError> {
         let operator = self.context.operator.clone();
         let mine = self.error.take().map(|source| OperatorError { operator, source });
-        mine.or_else(|| self.next.take_error())
+        mine.or_else(|| self.scope.side_outputs.take_error()).or_else(|| self.next.take_error())
     }
 }

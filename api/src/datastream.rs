@@ -1,23 +1,26 @@
 //! Streams and their transformations.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flink_graph::ShipStrategy;
 use flink_taskmanager::data::{Data, Key};
 use flink_taskmanager::driver::Driver;
 use flink_taskmanager::keyed::KeySelector;
-use flink_taskmanager::operator::{BoxError, Stage};
+use flink_taskmanager::operator::{BoxError, Head, Stage};
 
-use crate::chain::{Chain, ChainOperator, Start, Then};
+use crate::chain::{Chain, ChainOperator, Prototype, Start, Then};
 use crate::connected::ConnectedStreams;
 use crate::environment::StreamExecutionEnvironment;
 use crate::functions::{Collector, Filter, FlatMap, Map, Process, ProcessFunction, TryFilter, TryFlatMap, TryMap};
 use crate::keyed::{ByReference, ByValue, KeyedStream};
 use crate::partition::CustomRouter;
 use crate::side_output::OutputTag;
-use crate::stream_graph::{Chaining, Node, NodeId, NodeInput, OperatorMeta, Prepare, SourceMeta, cloner_of};
-use crate::task_builder::{NodeFactory, TaskBuilder};
+use crate::stream_graph::{
+    Chaining, Node, NodeId, NodeInput, OperatorMeta, Prepare, SideOutput, SourceMeta, StreamGraph, cloner_of,
+};
+use crate::task_builder::{NodeFactory, Route, RouterFactory, TaskBuilder};
 
 /// A stream of records of type `T`.
 ///
@@ -54,8 +57,12 @@ impl<T: Data> DataStream<T> {
         for input in &self.inputs {
             self.environment.with_graph(|graph| {
                 let node = graph.node_mut(input.node);
-                if input.tag.is_none() {
-                    node.cloner.get_or_insert_with(cloner_of::<T>);
+                let cloner = match &input.tag {
+                    None => Some(&mut node.cloner),
+                    Some(tag) => node.side_outputs.get_mut(tag).map(|output| &mut output.cloner),
+                };
+                if let Some(cloner) = cloner {
+                    cloner.get_or_insert_with(cloner_of::<T>);
                 }
             });
         }
@@ -63,17 +70,41 @@ impl<T: Data> DataStream<T> {
 
     /// Records that a process function emits to a side output. The stream must be the function's own:
     /// `let main = stream.process(f).boxed(); let side = main.side_output(&tag);`
+    ///
+    /// Another operator has no side outputs, and a side output has one type: `execute` refuses what asks for more.
     pub fn side_output<X: Data>(&self, tag: &OutputTag<X>) -> DataStream<X> {
-        let factory = Arc::new(|builder: &mut TaskBuilder<'_>, edges: &[_]| builder.side_output::<X>(edges));
+        if let Some(place) = self.inputs.iter().find_map(|input| input.tag.as_deref()) {
+            let text = format!("side output `{}` is asked of side output `{place}`, which has none", tag.name());
+            self.environment.with_graph(|graph| graph.mistakes.push(text));
+        }
         for input in &self.inputs {
-            self.environment.with_graph(|graph| {
-                graph.node_mut(input.node).side_factories.insert(tag.name().to_owned(), factory.clone());
-            });
+            self.environment.with_graph(|graph| add_side_output(graph, input.node, tag));
         }
         let tagged =
-            |input: &NodeInput| NodeInput { tag: Some(tag.name().to_owned()), strategy: None, ..input.clone() };
+            |input: &NodeInput| NodeInput { tag: Some(tag.name().to_owned()), ..input.clone().shipped(None) };
         let inputs = self.inputs.iter().map(tagged).collect();
         DataStream::headed(&self.environment, Start::new(), inputs, Vec::new())
+    }
+}
+
+/// Notes that somebody reads a side output, as records of one type.
+fn add_side_output<X: Data>(graph: &mut StreamGraph, node: NodeId, tag: &OutputTag<X>) {
+    let operator = graph.operator_name(node, usize::MAX);
+    let name = tag.name().to_owned();
+    let wanted = X::type_name();
+    let factory = {
+        let name = name.clone();
+        Arc::new(move |builder: &mut TaskBuilder<'_>, edges: &[_]| builder.side_output::<X>(&name, edges))
+    };
+    let record = TypeId::of::<X>();
+    let new = SideOutput { record, record_type: wanted.clone(), factory, cloner: None };
+    let known = graph.node_mut(node).side_outputs.entry(name.clone()).or_insert(new);
+    if known.record != record {
+        let text = format!(
+            "`{operator}`: side output `{name}` is read as {} and as {wanted}; one name is for one type",
+            known.record_type
+        );
+        graph.mistakes.push(text);
     }
 }
 
@@ -95,7 +126,7 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
         Op::Out: Data,
     {
         let place = self.operators.len();
-        self.operators.push(OperatorMeta::new(name));
+        self.operators.push(OperatorMeta::new(name).with_side_outputs(Op::SIDE_OUTPUTS));
         DataStream {
             environment: self.environment,
             chain: Then::new(self.chain, operator, place),
@@ -117,6 +148,7 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
             operators: self.operators,
             inputs: self.inputs,
             parallelism: None,
+            follows_input: false,
             max_parallelism: None,
             slot_sharing_group: None,
             chaining: Chaining::default(),
@@ -127,13 +159,36 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
             is_sink: false,
             factory: Arc::new(ChainFactory { chain: self.chain, terminal }),
             cloner: None,
-            side_factories: std::collections::BTreeMap::new(),
+            side_outputs: BTreeMap::new(),
         };
         self.environment.with_graph(|graph| graph.add(node))
     }
 
+    /// The stream as an operator reads it whose subtasks are chosen for each record: by the end of the chain, or, behind a
+    /// stream that is finished, by what `router` makes in each of its producers.
+    pub(crate) fn routed<N, F>(self, strategy: ShipStrategy, router: F) -> Vec<NodeInput>
+    where
+        N: Stage<T> + 'static,
+        F: Fn(&mut TaskBuilder<'_>, Route) -> Result<N, BoxError> + Send + Sync + 'static,
+    {
+        if !self.is_finished() {
+            let node = self.finish(move |builder| {
+                let route = builder.only_route()?;
+                router(builder, route)
+            });
+            return vec![NodeInput { strategy: Some(strategy), ..NodeInput::of(node) }];
+        }
+        let factory: RouterFactory<T> = Arc::new(move |builder, route| {
+            let router = router(builder, route)?;
+            Ok(Box::new(Head::new(router, builder.flags())))
+        });
+        let factory: Arc<dyn Any + Send + Sync> = Arc::new(factory);
+        let route = |input: NodeInput| NodeInput { router: Some(factory.clone()), ..input.shipped(Some(strategy)) };
+        self.inputs.into_iter().map(route).collect()
+    }
+
     /// Whether the stream is what a node gives out, with no operator since.
-    fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.operators.is_empty() && self.source.is_none() && !self.inputs.is_empty()
     }
 
@@ -145,7 +200,7 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
             self.inputs
         } else {
             let node = self.finish(|builder| builder.shared_output());
-            vec![NodeInput { node, tag: None, strategy: None, gate: 0 }]
+            vec![NodeInput::of(node)]
         };
         DataStream::headed(&environment, Start::new(), inputs, Vec::new())
     }
@@ -247,7 +302,7 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
 
     fn shipped(self, strategy: ShipStrategy) -> DataStream<T> {
         let mut stream = self.boxed();
-        stream.inputs.iter_mut().for_each(|input| input.strategy = Some(strategy));
+        stream.inputs = stream.inputs.into_iter().map(|input| input.shipped(Some(strategy))).collect();
         stream
     }
 
@@ -293,83 +348,126 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
         F: Fn(&T) -> K + Clone + Send + 'static,
         P: Fn(&K, usize) -> usize + Clone + Send + 'static,
     {
-        let environment = self.environment.clone();
-        let choose = move |record: &T, subtasks: usize| partitioner(&key(record), subtasks);
-        let choose = crate::chain::Prototype::new(choose);
-        let last = self.operators.len();
-        let node = self.finish(move |builder| {
-            let writer = builder.custom_output::<T>()?;
-            Ok(CustomRouter::new(choose.instance(), writer, builder.context(last)))
+        let stream = self.boxed();
+        let choose = Prototype::new(move |record: &T, subtasks: usize| partitioner(&key(record), subtasks));
+        let environment = stream.environment.clone();
+        let inputs = stream.routed(ShipStrategy::Custom, move |builder, route| {
+            Ok(CustomRouter::new(choose.instance(), builder.writer(route)?, builder.last_context()))
         });
-        let inputs = vec![NodeInput { node, tag: None, strategy: Some(ShipStrategy::Custom), gate: 0 }];
         DataStream::headed(&environment, Start::new(), inputs, Vec::new())
     }
 
     /// Names the last operator.
     pub fn name(self, name: impl Into<String>) -> Self {
         let name = name.into();
-        self.describe(|operator| operator.name = name)
+        self.describe("name", |operator| operator.name = name)
     }
 
     /// Gives the last operator an identity that does not depend on its place in the program: what state (of savepoints)
     /// is found by.
     pub fn uid(self, uid: impl Into<String>) -> Self {
         let uid = uid.into();
-        self.describe(|operator| operator.uid = Some(uid))
+        self.describe("uid", |operator| operator.uid = Some(uid))
     }
 
-    fn describe(mut self, change: impl FnOnce(&mut OperatorMeta)) -> Self {
+    fn describe(mut self, setting: &str, change: impl FnOnce(&mut OperatorMeta)) -> Self {
         if let Some(operator) = self.operators.last_mut() {
             change(operator);
-        } else if let [input] = self.inputs.as_slice() {
-            let node = input.node;
-            self.environment.with_graph(|graph| graph.node_mut(node).operators.last_mut().map(change));
+        } else {
+            self.of_operator(setting, false, |node| {
+                node.operators.last_mut().map(change);
+            });
         }
         self
     }
+
+    /// Changes the node whose records the stream is; a mistake where the stream is something else, or where the node is more
+    /// than the `one` operator that is meant.
+    fn of_operator(&self, setting: &str, one: bool, change: impl FnOnce(&mut Node)) {
+        let what = self.not_an_operator();
+        self.environment.with_graph(|graph| {
+            let (None, [input]) = (what, self.inputs.as_slice()) else {
+                graph.mistakes.push(format!(
+                    "`{setting}` is for an operator, but stands behind {}: call it directly behind the operator that it is \
+                     meant for",
+                    what.unwrap_or("none")
+                ));
+                return;
+            };
+            let operators = graph.node(input.node).operators.len();
+            if one && operators > 1 {
+                let last = graph.operator_name(input.node, usize::MAX);
+                graph.mistakes.push(format!(
+                    "`{setting}` is for one operator, but `boxed` has made one piece of the {operators} up to `{last}`: call \
+                     it before `boxed`"
+                ));
+                return;
+            }
+            change(graph.node_mut(input.node));
+        });
+    }
+
+    /// What the stream is when it is not what an operator emits.
+    fn not_an_operator(&self) -> Option<&'static str> {
+        let [input] = self.inputs.as_slice() else { return Some("`union`") };
+        let strategy = match input.strategy {
+            None => return input.tag.as_ref().map(|_| "`side_output`"),
+            Some(strategy) => strategy,
+        };
+        Some(match strategy {
+            ShipStrategy::Forward => "`forward`",
+            ShipStrategy::Hash => "`key_by`",
+            ShipStrategy::Rebalance => "`rebalance`",
+            ShipStrategy::Rescale => "`rescale`",
+            ShipStrategy::Shuffle => "`shuffle`",
+            ShipStrategy::Broadcast => "`broadcast`",
+            ShipStrategy::Global => "`global`",
+            ShipStrategy::Custom => "`partition_custom`",
+        })
+    }
 }
 
-/// Settings of the last operator that make it a node of its own.
+/// Settings of the last operator that make it a node of its own. They stand directly behind it: where a stream is what a
+/// partitioning, `union` or `side_output` gave, and where `boxed` has made one piece of several operators, `execute` refuses
+/// them.
 impl<T: Data, C: Isolate<T>> DataStream<T, C> {
-    fn set(self, change: impl FnOnce(&mut Node)) -> DataStream<T> {
+    fn set(self, setting: &str, change: impl FnOnce(&mut Node)) -> DataStream<T> {
         let stream = C::isolate(self);
-        if let [input] = stream.inputs.as_slice() {
-            stream.environment.with_graph(|graph| change(graph.node_mut(input.node)));
-        }
+        stream.of_operator(setting, true, change);
         stream
     }
 
     /// Number of subtasks of the last operator.
     pub fn set_parallelism(self, parallelism: u32) -> DataStream<T> {
-        self.set(|node| node.parallelism = Some(parallelism))
+        self.set("set_parallelism", |node| node.parallelism = Some(parallelism))
     }
 
     /// Number of key groups of the last operator: the largest parallelism that it can ever be given.
     pub fn set_max_parallelism(self, max_parallelism: u32) -> DataStream<T> {
-        self.set(|node| node.max_parallelism = Some(max_parallelism))
+        self.set("set_max_parallelism", |node| node.max_parallelism = Some(max_parallelism))
     }
 
     /// Puts the last operator, and those behind it, into a slot sharing group: operators of different groups are in
     /// different slots.
     pub fn slot_sharing_group(self, group: impl Into<String>) -> DataStream<T> {
         let group = group.into();
-        self.set(|node| node.slot_sharing_group = Some(group))
+        self.set("slot_sharing_group", |node| node.slot_sharing_group = Some(group))
     }
 
     /// The last operator begins a task of its own.
     pub fn start_new_chain(self) -> DataStream<T> {
-        self.set(|node| node.chaining = Chaining::Head)
+        self.set("start_new_chain", |node| node.chaining = Chaining::Head)
     }
 
     /// The last operator is alone in its task.
     pub fn disable_chaining(self) -> DataStream<T> {
-        self.set(|node| node.chaining = Chaining::Never)
+        self.set("disable_chaining", |node| node.chaining = Chaining::Never)
     }
 
     /// The last operator's function blocks (calls a service, waits): its subtasks get threads of their own, so that they hold
     /// up nobody else in their slot.
     pub fn blocking(self) -> DataStream<T> {
-        self.set(|node| {
+        self.set("blocking", |node| {
             node.blocking = true;
             node.chaining = Chaining::Never;
         })

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use flink_graph::keys::{check_keys, check_values, remove_without_effect};
 use flink_graph::{AccumulatorValue, Configuration, JobGraph, JobId, RuntimeMode, options};
 use flink_protocol::client::JobResult;
 use flink_taskmanager::data::Data;
@@ -11,12 +12,14 @@ use crate::chain::Chain;
 use crate::datastream::DataStream;
 use crate::executor::{ExecuteError, Executor, JobClient, Program};
 use crate::source::Source;
-use crate::sources::{CollectionSource, FromSource, GeneratorSource, Tick};
+use crate::sources::{CollectionSource, FromSource, GeneratorSource, SequenceSource, Tick};
 use crate::stream_graph::{OperatorMeta, StreamGraph};
 use crate::translation::translate;
 
 struct State {
     configuration: Configuration,
+    /// What of it the program has set itself.
+    own: Configuration,
     graph: StreamGraph,
     executor: Rc<dyn Executor>,
     action: u32,
@@ -31,16 +34,33 @@ impl StreamExecutionEnvironment {
     #[must_use]
     pub fn with_executor(executor: Rc<dyn Executor>) -> Self {
         let configuration = executor.configuration();
-        Self(Rc::new(RefCell::new(State { configuration, graph: StreamGraph::default(), executor, action: 0 })))
+        Self(Rc::new(RefCell::new(State {
+            configuration,
+            own: Configuration::default(),
+            graph: StreamGraph::default(),
+            executor,
+            action: 0,
+        })))
     }
 
     pub(crate) fn with_graph<R>(&self, act: impl FnOnce(&mut StreamGraph) -> R) -> R {
         act(&mut self.0.borrow_mut().graph)
     }
 
-    /// Sets a configuration key for this program. It wins over file and command line.
+    /// Sets a configuration key for this program. It wins over file and command line. A key that looks like one of the
+    /// engine's and is none, and a wrong value, are refused by the next action.
     pub fn set(&self, key: &str, value: impl Into<String>) -> &Self {
-        self.0.borrow_mut().configuration.set(key, value);
+        let (state, value) = (&mut *self.0.borrow_mut(), value.into());
+        state.own.set(key, value.as_str());
+        state.configuration.set(key, value);
+        self
+    }
+
+    /// Sets all keys of a configuration, as [`set`](Self::set) sets one.
+    pub fn configure(&self, configuration: &Configuration) -> &Self {
+        configuration.0.iter().for_each(|(key, value)| {
+            self.set(key, value.as_str());
+        });
         self
     }
 
@@ -87,10 +107,10 @@ impl StreamExecutionEnvironment {
         self.from_source(CollectionSource::new(elements.into_iter().collect()), "Collection")
     }
 
-    /// The numbers from `first` to `last`, both included.
-    pub fn from_sequence(&self, first: u64, last: u64) -> DataStream<u64, impl Chain<Out = u64> + use<>> {
-        let count = if last < first { 0 } else { last - first + 1 };
-        self.from_source(GeneratorSource::new(move |tick: Tick| first + tick.index, Some(count)), "Sequence")
+    /// The numbers from `first` to `last`, both included. For numbers below zero:
+    /// `env.from_source(SequenceSource::new(-5_i64, 5), "Sequence")`.
+    pub fn from_sequence(&self, first: u64, last: u64) -> DataStream<u64, FromSource<SequenceSource<u64>>> {
+        self.from_source(SequenceSource::new(first, last), "Sequence")
     }
 
     /// `count` records made by a function, or records without end; see also [`GeneratorSource::rate_per_second`].
@@ -110,8 +130,11 @@ impl StreamExecutionEnvironment {
         self.execute_async(job_name)?.wait()
     }
 
-    /// Submits the program without waiting for its end. When `flink-yarn run` plans the program on a client, it goes on behind
-    /// this call only when the job has ended.
+    /// Submits the program without waiting for its end, in every mode. A job that nobody waits for before `main` ends is waited
+    /// for then.
+    ///
+    /// On a worker, `main` is told what it had been told where it began: of a job that was not waited for before the action that
+    /// the worker runs, it knows no result.
     ///
     /// # Errors
     /// The graph or a setting is wrong, or the job was refused.
@@ -136,6 +159,7 @@ impl StreamExecutionEnvironment {
 
     fn translate(&self, job_name: &str) -> Result<Program, ExecuteError> {
         let state = self.0.borrow();
+        check_settings(&state.own)?;
         translate(&state.graph, &state.configuration, job_name, state.action, state.executor.plans(state.action))
     }
 }
@@ -151,6 +175,15 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
         let result = environment.execute(job_name)?;
         records(&result).map_err(|error| ExecuteError::Failed { job: result.job, cause: error })
     }
+}
+
+/// Refuses settings of the program that the engine cannot follow.
+fn check_settings(own: &Configuration) -> Result<(), ExecuteError> {
+    let mut own = own.clone();
+    // Keys that mean something to Apache Flink alone do no harm.
+    remove_without_effect(&mut own);
+    check_keys(&own)?;
+    Ok(check_values(&own)?)
 }
 
 const COLLECTED: &str = "__collected";

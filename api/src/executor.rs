@@ -2,20 +2,30 @@
 
 use std::sync::Arc;
 
-use flink_graph::{Configuration, ConfigurationError, GraphError, JobGraph, JobId, JobStatus};
+use flink_graph::{Configuration, ConfigurationError, GraphError, JobGraph, JobId, JobStatus, UnknownKey};
 use flink_protocol::client::JobResult;
 use flink_taskmanager::operator::BoxError;
 use flink_taskmanager::setup::JobProgram;
 
-/// An action failed. `Debug` is for people, too: a `main` that returns the error prints it that way.
+/// The environment could not be made, or an action failed. `Debug` is for people, too: a `main` that returns the error
+/// prints it that way.
 #[derive(thiserror::Error)]
 pub enum ExecuteError {
+    /// What started the program cannot be reached, or left something that cannot be used.
+    #[error("{0}")]
+    Environment(String),
+    /// The program asks for something that means nothing.
+    #[error("{0}")]
+    Program(String),
     /// The graph cannot be run.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// A setting is wrong.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
+    /// A setting has a key that there is not.
+    #[error(transparent)]
+    UnknownKey(#[from] UnknownKey),
     /// A source or sink refused before anything ran.
     #[error("{operator}: {source}")]
     Prepare {
@@ -83,8 +93,7 @@ pub trait Executor {
     /// Configuration from outside the program, under what the program sets.
     fn configuration(&self) -> Configuration;
 
-    /// Whether this action's splits are to be found and its sinks to be checked: not on a worker, and not for an action whose
-    /// result is replayed, where that has happened.
+    /// Whether this action's splits are to be found and its sinks to be checked: not on a worker, where that has happened.
     fn plans(&self, action: u32) -> bool;
 
     /// Runs the program's next action.

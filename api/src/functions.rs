@@ -1,11 +1,10 @@
 //! The functions that users give, as operators.
 
-use std::sync::Arc;
-
-use flink_graph::{AccumulatorValue, Configuration};
+use flink_graph::Configuration;
 use flink_taskmanager::data::Data;
-use flink_taskmanager::operator::{BoxError, Operator, OperatorContext, Output};
+use flink_taskmanager::operator::{BoxError, Operator, OperatorContext, OperatorError, Output, SharedAccumulators};
 
+use crate::accumulators::{Scope, with_accumulators};
 use crate::chain::ChainOperator;
 use crate::side_output::{OutputTag, SideOutputs};
 use crate::task_builder::TaskBuilder;
@@ -73,6 +72,9 @@ impl<T, F: FnMut(&T) -> bool + Clone + Send + 'static> ChainOperator<T> for Filt
 
 /// Takes the records that a `flat_map` function emits for one input record, to hand them on when the function returns: a
 /// buffer of a known type, so that the function can be a closure and no record costs a dynamic call.
+///
+/// So what one call emits is in memory together. A function that makes very much of one record (unpacks a file, counts to a
+/// billion) is better a [`ProcessFunction`], which emits directly into what follows.
 pub struct Collector<T>(Vec<T>);
 
 impl<T> Collector<T> {
@@ -90,10 +92,16 @@ impl<T> Default for Collector<T> {
 }
 
 impl<T> Collector<T> {
+    /// Bytes of an empty buffer that are kept for the next call.
+    const KEPT: usize = 1 << 20;
+
     /// Hands what was emitted on.
     #[inline]
     pub(crate) fn hand_on(&mut self, output: &mut impl Output<T>) {
         self.0.drain(..).for_each(|record| output.collect(record));
+        if self.0.capacity() > Self::KEPT / size_of::<T>().max(1) {
+            self.0 = Vec::new();
+        }
     }
 }
 
@@ -236,111 +244,56 @@ impl RuntimeContext {
     pub fn configuration(&self) -> &Configuration {
         &self.0.configuration
     }
+}
 
-    /// An accumulator that sums integers.
-    #[must_use]
-    pub fn long_counter(&self, name: &str) -> LongCounter {
-        LongCounter { handle: self.handle(name) }
-    }
-
-    /// An accumulator that counts how often each value was added.
-    #[must_use]
-    pub fn histogram(&self, name: &str) -> Histogram {
-        Histogram { handle: self.handle(name) }
-    }
-
-    /// An accumulator that keeps the mean of what was added.
-    #[must_use]
-    pub fn average(&self, name: &str) -> Average {
-        Average { handle: self.handle(name) }
-    }
-
-    fn handle(&self, name: &str) -> Handle {
-        Handle { name: name.into(), context: self.0.clone() }
+impl Scope for RuntimeContext {
+    fn shared(&self) -> &SharedAccumulators {
+        &self.0.accumulators
     }
 }
 
-#[derive(Clone)]
-struct Handle {
-    name: Arc<str>,
-    context: OperatorContext,
-}
+with_accumulators!(RuntimeContext);
 
-impl Handle {
-    fn update(&self, initial: impl FnOnce() -> AccumulatorValue, change: impl FnOnce(&mut AccumulatorValue)) {
-        self.context.accumulators.update(&self.name, initial, change);
-    }
-}
-
-/// Sums integers.
-#[derive(Clone)]
-pub struct LongCounter {
-    handle: Handle,
-}
-
-impl LongCounter {
-    /// Adds to the sum.
-    pub fn add(&self, amount: i64) {
-        let change = |value: &mut AccumulatorValue| {
-            if let AccumulatorValue::Long(sum) = value {
-                *sum = sum.wrapping_add(amount);
-            }
-        };
-        self.handle.update(|| AccumulatorValue::Long(0), change);
-    }
-}
-
-/// Counts how often each value was added.
-#[derive(Clone)]
-pub struct Histogram {
-    handle: Handle,
-}
-
-impl Histogram {
-    /// Counts a value.
-    pub fn add(&self, value: i64) {
-        self.add_many(value, 1);
-    }
-
-    /// Counts a value several times.
-    pub fn add_many(&self, value: i64, times: u64) {
-        let change = |histogram: &mut AccumulatorValue| {
-            if let AccumulatorValue::Histogram(counts) = histogram {
-                *counts.entry(value).or_default() += times;
-            }
-        };
-        self.handle.update(|| AccumulatorValue::Histogram(std::collections::BTreeMap::new()), change);
-    }
-}
-
-/// Keeps the mean of what was added.
-#[derive(Clone)]
-pub struct Average {
-    handle: Handle,
-}
-
-impl Average {
-    /// Adds a value.
-    pub fn add(&self, value: f64) {
-        let change = |average: &mut AccumulatorValue| {
-            if let AccumulatorValue::Average { count, sum } = average {
-                *count += 1;
-                *sum += value;
-            }
-        };
-        self.handle.update(|| AccumulatorValue::Average { count: 0, sum: 0.0 }, change);
-    }
-}
-
-/// What a [`ProcessFunction`] may use besides its output.
+/// What a [`ProcessFunction`] or a [`CoProcessFunction`](crate::connected::CoProcessFunction) may use besides its output.
 pub struct ProcessContext<'a> {
+    runtime: &'a RuntimeContext,
     side_outputs: &'a mut SideOutputs,
 }
 
 impl ProcessContext<'_> {
-    /// Emits a record to a side output. Without a consumer it goes nowhere.
+    /// Emits a record to a side output. Without a consumer it goes nowhere. One that is read as another type than the
+    /// tag's fails the task.
     pub fn output<X: Data>(&mut self, tag: &OutputTag<X>, record: X) {
         self.side_outputs.emit(tag, record);
+    }
+
+    /// Where the function runs, and its accumulators.
+    #[must_use]
+    pub fn runtime_context(&self) -> &RuntimeContext {
+        self.runtime
+    }
+}
+
+/// What a process function has in its subtask.
+pub(crate) struct FunctionScope {
+    runtime: RuntimeContext,
+    pub(crate) side_outputs: SideOutputs,
+}
+
+impl FunctionScope {
+    /// That of the operator at `place` of the node that is built.
+    pub(crate) fn new(builder: &mut TaskBuilder<'_>, place: usize) -> Result<Self, BoxError> {
+        let runtime = RuntimeContext::new(builder.context(place));
+        Ok(Self { runtime, side_outputs: builder.side_outputs(place)? })
+    }
+
+    pub(crate) fn runtime(&self) -> &RuntimeContext {
+        &self.runtime
+    }
+
+    #[inline]
+    pub(crate) fn context(&mut self) -> ProcessContext<'_> {
+        ProcessContext { runtime: &self.runtime, side_outputs: &mut self.side_outputs }
     }
 }
 
@@ -373,8 +326,12 @@ pub trait ProcessFunction<In>: Clone + Send + 'static {
     ///
     /// # Errors
     /// The task fails with it.
-    fn finish(&mut self, output: &mut impl Output<Self::Out>) -> Result<(), BoxError> {
-        let _ = output;
+    fn finish(
+        &mut self,
+        context: &mut ProcessContext<'_>,
+        output: &mut impl Output<Self::Out>,
+    ) -> Result<(), BoxError> {
+        let _ = (context, output);
         Ok(())
     }
 }
@@ -382,17 +339,24 @@ pub trait ProcessFunction<In>: Clone + Send + 'static {
 /// A [`ProcessFunction`] as an operator.
 pub struct Process<F> {
     function: F,
-    side_outputs: SideOutputs,
+    /// There is none in a prototype.
+    scope: Option<FunctionScope>,
 }
 
 impl<F> Process<F> {
     pub(crate) fn new(function: F) -> Self {
-        Self { function, side_outputs: SideOutputs::default() }
+        Self { function, scope: None }
+    }
+
+    fn parts(&mut self) -> Result<(&mut F, &mut FunctionScope), BoxError> {
+        match &mut self.scope {
+            Some(scope) => Ok((&mut self.function, scope)),
+            None => Err("the function does not belong to a task".into()),
+        }
     }
 }
 
 impl<F: Clone> Clone for Process<F> {
-    // A prototype has no side outputs yet.
     fn clone(&self) -> Self {
         Self::new(self.function.clone())
     }
@@ -401,37 +365,46 @@ impl<F: Clone> Clone for Process<F> {
 impl<In, F: ProcessFunction<In>> Operator<In> for Process<F> {
     type Out = F::Out;
 
-    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        self.side_outputs.open()?;
-        self.function.open(&RuntimeContext::new(context.clone()))
+    fn open(&mut self, _: &OperatorContext) -> Result<(), BoxError> {
+        let (function, scope) = self.parts()?;
+        scope.side_outputs.open().map_err(|error| error.source)?;
+        function.open(scope.runtime())
     }
 
     #[inline]
     fn process(&mut self, record: In, output: &mut impl Output<F::Out>) -> Result<(), BoxError> {
-        self.function.process(record, &mut ProcessContext { side_outputs: &mut self.side_outputs }, output)
+        let (function, scope) = self.parts()?;
+        function.process(record, &mut scope.context(), output)
     }
 
     fn end(&mut self, output: &mut impl Output<F::Out>) -> Result<(), BoxError> {
-        self.function.finish(output)
+        let (function, scope) = self.parts()?;
+        function.finish(&mut scope.context(), output)
     }
 
     fn end_outputs(&mut self) -> bool {
-        self.side_outputs.end()
+        self.scope.as_mut().is_none_or(|scope| scope.side_outputs.end())
     }
 
     fn flush(&mut self) -> Result<(), BoxError> {
-        self.side_outputs.flush();
+        self.parts()?.1.side_outputs.flush();
         Ok(())
     }
 
     fn has_room(&mut self) -> bool {
-        self.side_outputs.has_room()
+        self.scope.as_mut().is_none_or(|scope| scope.side_outputs.has_room())
+    }
+
+    fn take_output_error(&mut self) -> Option<OperatorError> {
+        self.scope.as_mut()?.side_outputs.take_error()
     }
 }
 
 impl<In, F: ProcessFunction<In>> ChainOperator<In> for Process<F> {
+    const SIDE_OUTPUTS: bool = true;
+
     fn attach(&mut self, builder: &mut TaskBuilder<'_>, place: usize) -> Result<(), BoxError> {
-        self.side_outputs = builder.side_outputs(place)?;
+        self.scope = Some(FunctionScope::new(builder, place)?);
         Ok(())
     }
 }

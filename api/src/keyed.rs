@@ -3,6 +3,7 @@
 //! In STREAMING mode an aggregate emits its new value after every record; in BATCH mode one value for each key, when the
 //! input ends, and records are merged in front of the shuffle already.
 
+use std::fmt::Display;
 use std::ops::AddAssign;
 
 use flink_graph::{RuntimeMode, ShipStrategy};
@@ -12,8 +13,12 @@ use flink_taskmanager::keyed::{CombiningRouter, KeyRouter, KeySelector, KeyedRed
 use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorError, Output, Stage};
 
 use crate::chain::{Chain, Prototype, Start, Then, one_input};
+use crate::connected::ConnectedStreams;
 use crate::datastream::{DataStream, Isolate};
-use crate::functions::Map;
+use crate::environment::StreamExecutionEnvironment;
+use crate::functions::{Collector, Filter, FlatMap, Map, Process, ProcessFunction, TryFilter, TryFlatMap, TryMap};
+use crate::sink::Sink;
+use crate::sinks::DataStreamSink;
 use crate::stream_graph::{NodeInput, OperatorMeta};
 use crate::task_builder::TaskBuilder;
 
@@ -70,6 +75,114 @@ pub struct KeyedStream<T, C, S> {
     pub(crate) selector: S,
 }
 
+/// What an operator makes of a keyed stream.
+pub type Partitioned<T, Op> = Then<Start<T>, Op>;
+
+/// Operators that take each record alone, in the subtask of its key.
+impl<T, C, S> KeyedStream<T, C, S>
+where
+    T: Data,
+    C: Chain<Out = T>,
+    S: KeySelector<T>,
+{
+    /// The stream as the operator behind the shuffle reads it.
+    pub(crate) fn partitioned(self) -> DataStream<T> {
+        let environment = self.stream.environment.clone();
+        let selector = Prototype::new(self.selector);
+        let inputs = self.stream.routed(ShipStrategy::Hash, move |builder, route| {
+            let (writer, routing) = (builder.writer(route)?, builder.key_routing(route)?);
+            Ok(KeyRouter::new(selector.instance(), routing, writer, builder.last_context()))
+        });
+        DataStream::headed(&environment, Start::new(), inputs, Vec::new())
+    }
+
+    /// The general function, in the subtask of each record's key.
+    pub fn process<F: ProcessFunction<T>>(self, function: F) -> DataStream<F::Out, Partitioned<T, Process<F>>> {
+        self.partitioned().process(function)
+    }
+
+    /// One record to one record.
+    pub fn map<U, F>(self, function: F) -> DataStream<U, Partitioned<T, Map<F>>>
+    where
+        U: Data,
+        F: FnMut(T) -> U + Clone + Send + 'static,
+    {
+        self.partitioned().map(function)
+    }
+
+    /// One record to one record, or an error that fails the task.
+    pub fn try_map<U, F>(self, function: F) -> DataStream<U, Partitioned<T, TryMap<F>>>
+    where
+        U: Data,
+        F: FnMut(T) -> Result<U, BoxError> + Clone + Send + 'static,
+    {
+        self.partitioned().try_map(function)
+    }
+
+    /// Keeps the records for which the function is true.
+    pub fn filter<F>(self, function: F) -> DataStream<T, Partitioned<T, Filter<F>>>
+    where
+        F: FnMut(&T) -> bool + Clone + Send + 'static,
+    {
+        self.partitioned().filter(function)
+    }
+
+    /// Keeps the records for which the function is true; an error fails the task.
+    pub fn try_filter<F>(self, function: F) -> DataStream<T, Partitioned<T, TryFilter<F>>>
+    where
+        F: FnMut(&T) -> Result<bool, BoxError> + Clone + Send + 'static,
+    {
+        self.partitioned().try_filter(function)
+    }
+
+    /// One record to any number: the function emits into the collector.
+    pub fn flat_map<U, F>(self, function: F) -> DataStream<U, Partitioned<T, FlatMap<F, U>>>
+    where
+        U: Data,
+        F: FnMut(T, &mut Collector<U>) + Clone + Send + 'static,
+    {
+        self.partitioned().flat_map(function)
+    }
+
+    /// One record to any number, or an error that fails the task.
+    pub fn try_flat_map<U, F>(self, function: F) -> DataStream<U, Partitioned<T, TryFlatMap<F, U>>>
+    where
+        U: Data,
+        F: FnMut(T, &mut Collector<U>) -> Result<(), BoxError> + Clone + Send + 'static,
+    {
+        self.partitioned().try_flat_map(function)
+    }
+
+    /// This stream and another with keys of the same type, for an operator with two inputs: records of one key of both come
+    /// to one subtask.
+    pub fn connect<U, D, R>(self, other: KeyedStream<U, D, R>) -> ConnectedStreams<T, U>
+    where
+        U: Data,
+        D: Chain<Out = U>,
+        R: KeySelector<U, Key = S::Key>,
+    {
+        ConnectedStreams { first: self.partitioned(), second: other.partitioned() }
+    }
+
+    /// Writes the stream to a sink, each record in the subtask of its key.
+    pub fn sink_to<K: Sink<T>>(self, sink: K) -> DataStreamSink {
+        self.partitioned().sink_to(sink)
+    }
+
+    /// Prints each record; as [`DataStream::print`].
+    pub fn print(self) -> DataStreamSink
+    where
+        T: Display,
+    {
+        self.partitioned().print()
+    }
+
+    /// Drops the records: for measurements.
+    pub fn discard(self) -> DataStreamSink {
+        self.partitioned().discard()
+    }
+}
+
 /// A function on what is kept and a record, as a [`ReduceFunction`].
 #[derive(Clone)]
 pub struct Reduce<F>(F);
@@ -83,6 +196,44 @@ where
         (self.0)(kept, record)
     }
 }
+
+/// The key of a pair of key and count.
+#[derive(Clone)]
+pub struct CountedKey;
+
+impl<K: Key> KeySelector<(K, u64)> for CountedKey {
+    type Key = K;
+
+    #[inline]
+    fn key(&self, (key, _): &(K, u64)) -> K {
+        key.clone()
+    }
+
+    #[inline]
+    fn key_hash(&self, (key, _): &(K, u64)) -> u64 {
+        key.key_hash()
+    }
+
+    #[inline]
+    fn same_key(&self, (left, _): &(K, u64), (right, _): &(K, u64)) -> bool {
+        left.is_key(right)
+    }
+}
+
+/// Adds up the counts of a key.
+#[derive(Clone)]
+pub struct AddCounts;
+
+impl<K: Key> ReduceFunction<(K, u64)> for AddCounts {
+    #[inline]
+    fn reduce(&mut self, (_, kept): &mut (K, u64), (_, count): (K, u64)) -> Result<(), BoxError> {
+        *kept += count;
+        Ok(())
+    }
+}
+
+/// The stream of keys and their counts.
+pub type Counted<K> = Aggregated<(K, u64), CountedKey, AddCounts>;
 
 /// The stream that a keyed aggregate makes.
 pub type Aggregated<T, S, F> = DataStream<T, KeyedStart<T, S, F>>;
@@ -170,18 +321,23 @@ where
     }
 
     /// Counts the records of each key. What is shipped is the key and a count, not the record.
-    pub fn count(self) -> DataStream<(S::Key, u64), impl Isolate<(S::Key, u64)>> {
-        let selector = self.selector;
-        let counted = move |record: T| (selector.key(&record), 1u64);
-        let pairs: DataStream<_, Then<C, Map<_>>> = self.stream.map(counted).name("Key");
-        let keyed = pairs.key_by_ref(|pair: &(S::Key, u64)| &pair.0);
-        keyed.aggregate(
-            "Count",
-            Reduce(|kept: &mut (S::Key, u64), record: (S::Key, u64)| {
-                kept.1 += record.1;
-                Ok(())
-            }),
-        )
+    pub fn count(self) -> Counted<S::Key> {
+        let Self { stream, selector } = self;
+        let environment = stream.environment.clone();
+        let inputs = if stream.is_finished() {
+            // Each producer makes its own pairs, in place of whatever exchange there was.
+            let pairs = |input: NodeInput| {
+                let part = DataStream::headed(&environment, Start::new(), vec![input.shipped(None)], Vec::new());
+                let pairs = counted(part, selector.clone());
+                let nodes = pairs.iter().map(|input| input.node);
+                nodes.for_each(|node| environment.with_graph(|graph| graph.node_mut(node).follows_input = true));
+                pairs
+            };
+            stream.boxed().inputs.into_iter().flat_map(pairs).collect()
+        } else {
+            counted(stream, selector)
+        };
+        behind_shuffle(&environment, inputs, "Count", CountedKey, AddCounts)
     }
 
     fn keep_field<V, F>(
@@ -229,28 +385,64 @@ where
 
     fn aggregate<F: ReduceFunction<T>>(self, name: &str, function: F) -> Aggregated<T, S, F> {
         let environment = self.stream.environment.clone();
-        let last = self.stream.operators.len().saturating_sub(1);
-        let (selector, combiner) = (Prototype::new(self.selector.clone()), Prototype::new(function.clone()));
-        let node = self.stream.finish(move |builder| {
-            let (writer, routing) = builder.keyed_output::<T>()?;
-            // What fails while merging is the aggregate, wherever it does.
-            let combines = builder.mode() == RuntimeMode::Batch;
-            let context = if combines { builder.consumer_context() } else { builder.context(last) };
-            let router = KeyRouter::new(selector.instance(), routing, writer, context);
-            Ok(if combines {
-                KeyedOutput::Combining(CombiningRouter::new(router, combiner.instance()))
-            } else {
-                KeyedOutput::Plain(router)
-            })
-        });
-        let inputs = vec![NodeInput { node, tag: None, strategy: Some(ShipStrategy::Hash), gate: 0 }];
-        let start = KeyedStart {
-            selector: Prototype::new(self.selector),
-            function: Prototype::new(function),
-            record: std::marker::PhantomData,
-        };
-        DataStream::headed(&environment, start, inputs, vec![OperatorMeta::new(name)])
+        let inputs = shipped_by_key(self.stream, self.selector.clone(), function.clone());
+        behind_shuffle(&environment, inputs, name, self.selector, function)
     }
+}
+
+/// A stream on its way to a keyed aggregate.
+fn shipped_by_key<T, C, S, F>(stream: DataStream<T, C>, selector: S, function: F) -> Vec<NodeInput>
+where
+    T: Data + Clone,
+    C: Chain<Out = T>,
+    S: KeySelector<T>,
+    F: ReduceFunction<T>,
+{
+    let (selector, combiner) = (Prototype::new(selector), Prototype::new(function));
+    stream.routed(ShipStrategy::Hash, move |builder, route| {
+        let (writer, routing) = (builder.writer(route)?, builder.key_routing(route)?);
+        // What fails while merging is the aggregate, wherever it does.
+        let combines = builder.mode() == RuntimeMode::Batch;
+        let context = if combines { builder.consumer_context(route) } else { builder.last_context() };
+        let router = KeyRouter::new(selector.instance(), routing, writer, context);
+        Ok(if combines {
+            KeyedOutput::Combining(CombiningRouter::new(router, combiner.instance()))
+        } else {
+            KeyedOutput::Plain(router)
+        })
+    })
+}
+
+/// A stream as pairs of its key and one, on their way to be added up.
+fn counted<T, C, S>(stream: DataStream<T, C>, selector: S) -> Vec<NodeInput>
+where
+    T: Data,
+    C: Chain<Out = T>,
+    S: KeySelector<T>,
+{
+    let pairs = stream.map(move |record: T| (selector.key(&record), 1)).name("Key");
+    shipped_by_key(pairs, CountedKey, AddCounts)
+}
+
+/// The aggregate behind the shuffle.
+fn behind_shuffle<T, S, F>(
+    environment: &StreamExecutionEnvironment,
+    inputs: Vec<NodeInput>,
+    name: &str,
+    selector: S,
+    function: F,
+) -> Aggregated<T, S, F>
+where
+    T: Data + Clone,
+    S: KeySelector<T>,
+    F: ReduceFunction<T>,
+{
+    let start = KeyedStart {
+        selector: Prototype::new(selector),
+        function: Prototype::new(function),
+        record: std::marker::PhantomData,
+    };
+    DataStream::headed(environment, start, inputs, vec![OperatorMeta::new(name)])
 }
 
 /// The end of a chain in front of a keyed aggregate: merging first, in BATCH mode. One branch for each record; it goes the

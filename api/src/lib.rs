@@ -20,6 +20,9 @@ pub mod connected;
 /// The functions that users give, as operators.
 pub mod functions;
 
+/// Accumulators: side results of functions.
+pub mod accumulators;
+
 /// Side outputs.
 pub mod side_output;
 
@@ -61,7 +64,7 @@ pub use flink_derive::{Data, Key};
 pub use flink_graph::{AccumulatorValue, Accumulators, Configuration, JobId, JobStatus, RuntimeMode};
 pub use flink_protocol::client::JobResult;
 pub use flink_taskmanager::data::{self, Data, DecodeError, Key, KeyHasher};
-pub use flink_taskmanager::operator::{BoxError, Output, TaskWaker};
+pub use flink_taskmanager::operator::{BoxError, Output, SharedAccumulators, TaskWaker};
 pub use functions::{ProcessContext, ProcessFunction, RuntimeContext};
 pub use keyed::KeyedStream;
 pub use side_output::OutputTag;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use flink_taskmanager::data::Data;
-use flink_taskmanager::operator::{BoxError, ChunkConsumer, Output, Stage};
+use flink_taskmanager::operator::{ChunkConsumer, OperatorContext, OperatorError, Output, Stage};
 
 use crate::task_builder::SharedOutput;
 
-/// Names a side output and its type. Two tags are the same when their names are.
+/// Names a side output and its type. Two tags are the same when their names are; then their types must be, too.
 pub struct OutputTag<T> {
     name: String,
     record: PhantomData<fn() -> T>,
@@ -38,10 +38,12 @@ impl<T> Clone for OutputTag<T> {
 /// A side output whose type only the tag knows.
 pub(crate) trait AnySideOutput: Send {
     fn as_any(&mut self) -> &mut dyn Any;
-    fn open(&mut self) -> Result<(), BoxError>;
+    fn record_type(&self) -> String;
+    fn open(&mut self) -> Result<(), OperatorError>;
     fn end(&mut self) -> bool;
     fn flush(&mut self);
     fn has_room(&mut self) -> bool;
+    fn take_error(&mut self) -> Option<OperatorError>;
 }
 
 impl<T: Data> AnySideOutput for SharedOutput<T> {
@@ -49,8 +51,12 @@ impl<T: Data> AnySideOutput for SharedOutput<T> {
         self
     }
 
-    fn open(&mut self) -> Result<(), BoxError> {
-        Stage::open(self).map_err(|error| error.source)
+    fn record_type(&self) -> String {
+        T::type_name()
+    }
+
+    fn open(&mut self) -> Result<(), OperatorError> {
+        Stage::open(self)
     }
 
     fn end(&mut self) -> bool {
@@ -64,40 +70,69 @@ impl<T: Data> AnySideOutput for SharedOutput<T> {
     fn has_room(&mut self) -> bool {
         Stage::has_room(self)
     }
+
+    fn take_error(&mut self) -> Option<OperatorError> {
+        Stage::take_error(self)
+    }
 }
 
 /// The side outputs of one process function in one subtask.
-#[derive(Default)]
-pub(crate) struct SideOutputs(BTreeMap<String, Box<dyn AnySideOutput>>);
+pub(crate) struct SideOutputs {
+    outputs: BTreeMap<String, Box<dyn AnySideOutput>>,
+    context: OperatorContext,
+    error: Option<OperatorError>,
+}
 
 impl SideOutputs {
+    /// None yet, of the operator of `context`.
+    pub(crate) fn new(context: OperatorContext) -> Self {
+        Self { outputs: BTreeMap::new(), context, error: None }
+    }
+
     pub(crate) fn insert(&mut self, tag: String, output: Box<dyn AnySideOutput>) {
-        self.0.insert(tag, output);
+        self.outputs.insert(tag, output);
     }
 
     pub(crate) fn emit<T: Data>(&mut self, tag: &OutputTag<T>, record: T) {
-        let output = self.0.get_mut(tag.name()).and_then(|output| output.as_any().downcast_mut::<SharedOutput<T>>());
-        if let Some(output) = output {
-            output.collect(record);
+        let Some(output) = self.outputs.get_mut(tag.name()) else { return };
+        match output.as_any().downcast_mut::<SharedOutput<T>>() {
+            Some(output) => output.collect(record),
+            None => {
+                let read = output.record_type();
+                self.refuse(tag.name(), &T::type_name(), &read);
+            }
         }
     }
 
-    pub(crate) fn open(&mut self) -> Result<(), BoxError> {
-        self.0.values_mut().try_for_each(|output| output.open())
+    #[cold]
+    fn refuse(&mut self, tag: &str, emitted: &str, read: &str) {
+        let text = format!("side output `{tag}` is read as {read}, and a record of {emitted} was emitted to it");
+        let operator = self.context.operator.clone();
+        self.error.get_or_insert_with(|| OperatorError { operator, source: text.into() });
+        self.context.flags.set_failed();
+    }
+
+    pub(crate) fn open(&mut self) -> Result<(), OperatorError> {
+        self.outputs.values_mut().try_for_each(|output| output.open())
     }
 
     pub(crate) fn end(&mut self) -> bool {
         // All of them, also behind one that is not done.
-        self.0.values_mut().filter_map(|output| (!output.end()).then_some(())).count() == 0
+        self.outputs.values_mut().filter_map(|output| (!output.end()).then_some(())).count() == 0
     }
 
     pub(crate) fn flush(&mut self) {
-        self.0.values_mut().for_each(|output| output.flush());
+        self.outputs.values_mut().for_each(|output| output.flush());
     }
 
     pub(crate) fn has_room(&mut self) -> bool {
         // All of them are asked: each remembers that the task waits.
-        self.0.values_mut().filter_map(|output| (!output.has_room()).then_some(())).count() == 0
+        self.outputs.values_mut().filter_map(|output| (!output.has_room()).then_some(())).count() == 0
+    }
+
+    /// The first failure, here or behind one of them.
+    pub(crate) fn take_error(&mut self) -> Option<OperatorError> {
+        self.error.take().or_else(|| self.outputs.values_mut().find_map(|output| output.take_error()))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Sinks: where records go.
 
-use flink_taskmanager::operator::BoxError;
+use flink_taskmanager::operator::{BoxError, SharedAccumulators};
+
+use crate::accumulators::{Scope, with_accumulators};
 
 /// A sink of records.
 ///
@@ -61,7 +63,17 @@ pub struct SinkContext {
     pub attempt: u32,
     /// Configuration of the job.
     pub configuration: flink_graph::Configuration,
+    /// Accumulators of the subtask; on the client nobody sees them.
+    pub accumulators: SharedAccumulators,
 }
+
+impl Scope for SinkContext {
+    fn shared(&self) -> &SharedAccumulators {
+        &self.accumulators
+    }
+}
+
+with_accumulators!(SinkContext);
 
 /// Writes the records of one subtask.
 pub trait SinkWriter<T>: Send + 'static {

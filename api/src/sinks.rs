@@ -22,6 +22,7 @@ fn sink_context(context: &OperatorContext) -> SinkContext {
         parallelism: context.parallelism,
         attempt: context.attempt,
         configuration: context.configuration.clone(),
+        accumulators: context.accumulators.clone(),
     }
 }
 

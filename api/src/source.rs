@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use flink_taskmanager::data::Data;
-use flink_taskmanager::operator::{BoxError, Output, TaskWaker};
+use flink_taskmanager::operator::{BoxError, Output, SharedAccumulators, TaskWaker};
+
+use crate::accumulators::{Scope, with_accumulators};
 
 /// Whether a source ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +78,17 @@ pub struct ReaderContext {
     pub configuration: flink_graph::Configuration,
     /// Wakes the task after [`ReaderStatus::Pending`].
     pub waker: TaskWaker,
+    /// Accumulators of the subtask.
+    pub accumulators: SharedAccumulators,
 }
+
+impl Scope for ReaderContext {
+    fn shared(&self) -> &SharedAccumulators {
+        &self.accumulators
+    }
+}
+
+with_accumulators!(ReaderContext);
 
 /// What a reader can say after it was polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The program as a graph of chains.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use flink_taskmanager::operator::BoxError;
 use crate::side_output::AnySideOutput;
 use crate::sink::SinkContext;
 use crate::source::{Boundedness, EnumeratorContext};
-use crate::task_builder::{Cloner, EdgePlan, NodeFactory, TaskBuilder};
+use crate::task_builder::{Cloner, EdgePlan, NodeFactory, RouterFactory, TaskBuilder};
 
 /// Index of a node in its graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,11 +34,17 @@ pub(crate) enum Chaining {
 pub(crate) struct OperatorMeta {
     pub(crate) name: String,
     pub(crate) uid: Option<String>,
+    /// Whether it can emit to side outputs.
+    pub(crate) has_side_outputs: bool,
 }
 
 impl OperatorMeta {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), uid: None }
+        Self { name: name.to_owned(), uid: None, has_side_outputs: false }
+    }
+
+    pub(crate) fn with_side_outputs(self, has_side_outputs: bool) -> Self {
+        Self { has_side_outputs, ..self }
     }
 }
 
@@ -53,6 +59,21 @@ pub(crate) struct NodeInput {
     pub(crate) strategy: Option<ShipStrategy>,
     /// Which input of the operator it is: 0, or 1 for the second of a two-input operator.
     pub(crate) gate: usize,
+    /// A [`RouterFactory`] for the records' type, where the producer chooses the subtask by looking at the record and does
+    /// not do so at the end of its own chain already.
+    pub(crate) router: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl NodeInput {
+    /// All that a node emits, with nothing said about how it is shipped.
+    pub(crate) fn of(node: NodeId) -> Self {
+        Self { node, tag: None, strategy: None, gate: 0, router: None }
+    }
+
+    /// The same records, shipped otherwise.
+    pub(crate) fn shipped(self, strategy: Option<ShipStrategy>) -> Self {
+        Self { strategy, router: None, ..self }
+    }
 }
 
 /// Finds the splits of a source, when a job is submitted.
@@ -64,6 +85,15 @@ pub(crate) type Prepare = Arc<dyn Fn(&SinkContext) -> Result<(), BoxError> + Sen
 /// Makes a side output, its type hidden.
 pub(crate) type SideFactory =
     Arc<dyn Fn(&mut TaskBuilder<'_>, &[EdgePlan]) -> Result<Box<dyn AnySideOutput>, BoxError> + Send + Sync>;
+
+/// A side output that somebody reads.
+#[derive(Clone)]
+pub(crate) struct SideOutput {
+    pub(crate) record: TypeId,
+    pub(crate) record_type: String,
+    pub(crate) factory: SideFactory,
+    pub(crate) cloner: Option<Arc<dyn Any + Send + Sync>>,
+}
 
 /// A source's part of a node.
 #[derive(Clone)]
@@ -78,6 +108,8 @@ pub(crate) struct Node {
     pub(crate) operators: Vec<OperatorMeta>,
     pub(crate) inputs: Vec<NodeInput>,
     pub(crate) parallelism: Option<u32>,
+    /// True for what is done on the way out of its one producer, and so as parallel as that.
+    pub(crate) follows_input: bool,
     pub(crate) max_parallelism: Option<u32>,
     pub(crate) slot_sharing_group: Option<String>,
     pub(crate) chaining: Chaining,
@@ -89,13 +121,15 @@ pub(crate) struct Node {
     pub(crate) is_sink: bool,
     pub(crate) factory: Arc<dyn NodeFactory>,
     pub(crate) cloner: Option<Arc<dyn Any + Send + Sync>>,
-    pub(crate) side_factories: BTreeMap<String, SideFactory>,
+    pub(crate) side_outputs: BTreeMap<String, SideOutput>,
 }
 
 /// The nodes of a program, each after those it reads from.
 #[derive(Clone, Default)]
 pub(crate) struct StreamGraph {
     pub(crate) nodes: Vec<Node>,
+    /// Calls that mean nothing, in the order of the program: the first one is what `execute` gives back.
+    pub(crate) mistakes: Vec<String>,
 }
 
 impl StreamGraph {
@@ -123,23 +157,36 @@ impl StreamGraph {
         operator.map_or_else(|| "Exchange".to_owned(), |operator| operator.name.clone())
     }
 
-    /// The first node that reads from this one.
-    pub(crate) fn consumer(&self, id: NodeId) -> Option<NodeId> {
-        let reads = |node: &Node| node.inputs.iter().any(|input| input.node == id);
-        self.nodes.iter().position(reads).map(NodeId)
+    /// The operator whose records leave the node.
+    pub(crate) fn last_operator(&self, id: NodeId) -> Option<&OperatorMeta> {
+        self.node(id).operators.last()
     }
 
     pub(crate) fn is_last(&self, id: NodeId, place: usize) -> bool {
         self.node(id).operators.len() == place + 1
     }
 
-    pub(crate) fn cloner<T: Data>(&self, id: NodeId) -> Option<Cloner<T>> {
-        self.node(id).cloner.as_ref()?.downcast_ref::<Cloner<T>>().cloned()
+    /// How the records of the main output, or of a side output, are cloned.
+    pub(crate) fn cloner<T: Data>(&self, id: NodeId, tag: Option<&str>) -> Option<Cloner<T>> {
+        self.any_cloner(id, tag)?.downcast_ref::<Cloner<T>>().cloned()
+    }
+
+    pub(crate) fn any_cloner(&self, id: NodeId, tag: Option<&str>) -> Option<&Arc<dyn Any + Send + Sync>> {
+        let node = self.node(id);
+        match tag {
+            None => node.cloner.as_ref(),
+            Some(tag) => node.side_outputs.get(tag)?.cloner.as_ref(),
+        }
     }
 
     pub(crate) fn side_factory(&self, id: NodeId, tag: &str) -> Result<SideFactory, BoxError> {
-        let factory = self.node(id).side_factories.get(tag).cloned();
-        factory.ok_or_else(|| format!("side output `{tag}` is unknown").into())
+        let output = self.node(id).side_outputs.get(tag);
+        Ok(output.ok_or_else(|| format!("side output `{tag}` is unknown"))?.factory.clone())
+    }
+
+    /// What chooses the subtask for each record on its way to input number `input` of a node.
+    pub(crate) fn router<T: Data>(&self, id: NodeId, input: usize) -> Option<RouterFactory<T>> {
+        self.node(id).inputs.get(input)?.router.as_ref()?.downcast_ref::<RouterFactory<T>>().cloned()
     }
 }
 

@@ -20,8 +20,8 @@ use crate::stream_graph::{NodeId, StreamGraph};
 pub(crate) enum EdgePlan {
     /// To a node of the same vertex: chunks are handed over directly.
     Chained(NodeId),
-    /// To another vertex, as output number `output`.
-    Shipped { output: usize, strategy: ShipStrategy },
+    /// To another vertex, as output number `output`; there it is input number `input` of `consumer`.
+    Shipped { output: usize, strategy: ShipStrategy, consumer: NodeId, input: usize },
 }
 
 /// The place of a node in its vertex.
@@ -41,6 +41,17 @@ pub(crate) struct VertexPlan {
     pub(crate) id: JobVertexId,
     pub(crate) head: NodeId,
 }
+
+/// One way out of a task, to the subtasks of one consumer, for what chooses the subtask for each record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Route {
+    output: usize,
+    consumer: NodeId,
+}
+
+/// Makes what chooses the subtask for each record of a type.
+pub(crate) type RouterFactory<T> =
+    Arc<dyn Fn(&mut TaskBuilder<'_>, Route) -> Result<BoxedConsumer<T>, BoxError> + Send + Sync>;
 
 /// Makes one task.
 pub struct TaskBuilder<'a> {
@@ -76,10 +87,14 @@ impl<'a> TaskBuilder<'a> {
         self.setup.context(&self.graph.operator_name(self.node, place))
     }
 
+    /// The context of the operator whose records leave the current node.
+    pub(crate) fn last_context(&self) -> OperatorContext {
+        self.context(usize::MAX)
+    }
+
     /// The context of an operator that begins its work in this task, in front of the shuffle that leads to it.
-    pub(crate) fn consumer_context(&self) -> OperatorContext {
-        let consumer = self.graph.consumer(self.node).unwrap_or(self.node);
-        self.setup.context(&self.graph.operator_name(consumer, 0))
+    pub(crate) fn consumer_context(&self, route: Route) -> OperatorContext {
+        self.setup.context(&self.graph.operator_name(route.consumer, 0))
     }
 
     pub(crate) fn input_gate<T: Data>(&self, input: usize) -> Result<InputGate<T>, BoxError> {
@@ -90,20 +105,22 @@ impl<'a> TaskBuilder<'a> {
     /// What takes the records of the current node, for a node with any number of consumers.
     pub(crate) fn shared_output<T: Data>(&mut self) -> Result<SharedOutput<T>, BoxError> {
         let edges = self.plans[self.node.0].edges.clone();
-        self.output_over(&edges)
+        self.output_over(&edges, None)
     }
 
-    fn output_over<T: Data>(&mut self, edges: &[EdgePlan]) -> Result<SharedOutput<T>, BoxError> {
-        let consumers = edges.iter().map(|edge| self.consumer(*edge)).collect::<Result<Vec<_>, _>>()?;
+    fn output_over<T: Data>(&mut self, edges: &[EdgePlan], tag: Option<&str>) -> Result<SharedOutput<T>, BoxError> {
+        let clone = self.graph.cloner::<T>(self.node, tag);
+        let consumers =
+            edges.iter().map(|edge| self.consumer(*edge, clone.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let bytes = self.setup.configuration.get(&flink_graph::options::CHUNK_SIZE)?.bytes();
-        let clone = self.graph.cloner::<T>(self.node).filter(|_| consumers.len() > 1);
+        let clone = clone.filter(|_| consumers.len() > 1);
         if consumers.len() > 1 && clone.is_none() {
             return Err("a stream with several consumers needs records that can be cloned".into());
         }
         Ok(SharedOutput::new(consumers, clone, ChunkLimits::of::<T>(bytes), self.flags()))
     }
 
-    fn consumer<T: Data>(&mut self, edge: EdgePlan) -> Result<BoxedConsumer<T>, BoxError> {
+    fn consumer<T: Data>(&mut self, edge: EdgePlan, clone: Option<&Cloner<T>>) -> Result<BoxedConsumer<T>, BoxError> {
         match edge {
             EdgePlan::Chained(node) => {
                 let before = std::mem::replace(&mut self.node, node);
@@ -113,36 +130,38 @@ impl<'a> TaskBuilder<'a> {
                 let consumer = built?.downcast::<BoxedConsumer<T>>();
                 Ok(*consumer.map_err(|_| "a chained operator takes records of another type")?)
             }
-            EdgePlan::Shipped { output, strategy } => {
+            EdgePlan::Shipped { output, strategy, consumer, input } => {
+                if let Some(router) = self.graph.router::<T>(consumer, input) {
+                    return router(self, Route { output, consumer });
+                }
                 let writer = self.setup.result_writer::<T>(output)?;
-                let clone = self.graph.cloner::<T>(self.node);
                 let subtask = self.setup.descriptor.attempt.subtask;
-                Ok(Box::new(Distributor::new(writer, strategy, clone, subtask, self.context(usize::MAX))))
+                Ok(Box::new(Distributor::new(writer, strategy, clone.cloned(), subtask, self.last_context())))
             }
         }
     }
 
-    /// The writer and routing of a node that ships its records by key, to one consumer.
-    pub(crate) fn keyed_output<T: Data>(&mut self) -> Result<(ResultWriter<T>, KeyRouting), BoxError> {
+    /// The way out of a node whose chain ends in what chooses the subtasks of its one consumer.
+    pub(crate) fn only_route(&self) -> Result<Route, BoxError> {
         match self.plans[self.node.0].edges.as_slice() {
-            [EdgePlan::Shipped { output, .. }] => {
-                Ok((self.setup.result_writer(*output)?, self.setup.key_routing(*output)?))
-            }
-            _ => Err("a keyed stream has exactly one consumer".into()),
+            [EdgePlan::Shipped { output, consumer, .. }] => Ok(Route { output: *output, consumer: *consumer }),
+            _ => Err("a stream whose records choose their subtask has exactly one consumer".into()),
         }
     }
 
-    /// The writer of a node that ships its records by a function of the user's, to one consumer.
-    pub(crate) fn custom_output<T: Data>(&mut self) -> Result<ResultWriter<T>, BoxError> {
-        match self.plans[self.node.0].edges.as_slice() {
-            [EdgePlan::Shipped { output, .. }] => self.setup.result_writer(*output),
-            _ => Err("a stream that is partitioned by a function has exactly one consumer".into()),
-        }
+    /// The writer to the subtasks of a consumer.
+    pub(crate) fn writer<T: Data>(&self, route: Route) -> Result<ResultWriter<T>, BoxError> {
+        self.setup.result_writer(route.output)
+    }
+
+    /// How keys are spread over the subtasks of a consumer.
+    pub(crate) fn key_routing(&self, route: Route) -> Result<KeyRouting, BoxError> {
+        self.setup.key_routing(route.output)
     }
 
     /// The side outputs of the operator at `place`, which only the last operator of a node has.
     pub(crate) fn side_outputs(&mut self, place: usize) -> Result<SideOutputs, BoxError> {
-        let mut outputs = SideOutputs::default();
+        let mut outputs = SideOutputs::new(self.context(place));
         if !self.graph.is_last(self.node, place) {
             return Ok(outputs);
         }
@@ -160,9 +179,10 @@ impl<'a> TaskBuilder<'a> {
     /// Makes a side output; called through the node's factory, which knows the type.
     pub(crate) fn side_output<T: Data>(
         &mut self,
+        tag: &str,
         edges: &[EdgePlan],
     ) -> Result<Box<dyn crate::side_output::AnySideOutput>, BoxError> {
-        Ok(Box::new(self.output_over::<T>(edges)?))
+        Ok(Box::new(self.output_over::<T>(edges, Some(tag))?))
     }
 }
 
@@ -296,7 +316,13 @@ struct Distributor<T> {
     next: usize,
     random: u64,
     context: OperatorContext,
+    /// Records on their way to every consumer, and their copies for one of them: memory that is used again.
+    originals: Vec<T>,
+    copies: Vec<T>,
 }
+
+/// Records that a broadcast takes before it looks again whether there is room.
+const BROADCAST_BATCH: usize = 128;
 
 impl<T: Data> Distributor<T> {
     fn new(
@@ -309,7 +335,7 @@ impl<T: Data> Distributor<T> {
         // Producers begin with different consumers, so that short streams are spread too.
         let next = subtask as usize % writer.subpartitions().max(1);
         let random = u64::from(subtask).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        Self { writer, strategy, clone, next, random, context }
+        Self { writer, strategy, clone, next, random, context, originals: Vec::new(), copies: Vec::new() }
     }
 
     fn write(&mut self, record: T) {
@@ -335,16 +361,18 @@ impl<T: Data> Distributor<T> {
         ((u128::from(self.random) * bound as u128) >> 64) as usize
     }
 
-    fn broadcast(&mut self, record: T) {
-        let last = self.writer.subpartitions().saturating_sub(1);
-        if let Some(clone) = &self.clone {
+    /// Some records to every consumer, those of one consumer after those of another.
+    fn broadcast(&mut self, records: &mut ChunkCursor<T>) {
+        let Self { writer, clone, originals, copies, .. } = self;
+        originals.extend(std::iter::from_fn(|| records.next_record()).take(BROADCAST_BATCH));
+        let last = writer.subpartitions().saturating_sub(1);
+        if let Some(clone) = clone {
             for consumer in 0..last {
-                let mut copy = Vec::with_capacity(1);
-                clone(std::slice::from_ref(&record), &mut copy);
-                copy.into_iter().for_each(|copy| self.writer.write(consumer, copy));
+                clone(originals, copies);
+                copies.drain(..).for_each(|copy| writer.write(consumer, copy));
             }
         }
-        self.writer.write(last, record);
+        originals.drain(..).for_each(|record| writer.write(last, record));
     }
 }
 
@@ -359,12 +387,12 @@ impl<T: Data> ChunkConsumer<T> for Distributor<T> {
 
     fn consume(&mut self, records: &mut ChunkCursor<T>) {
         while !self.context.flags.interrupted() {
-            let Some(record) = records.next_record() else { return };
-            if self.strategy == ShipStrategy::Broadcast {
-                self.broadcast(record);
-            } else {
-                self.write(record);
+            if self.strategy == ShipStrategy::Broadcast && records.remaining() > 0 {
+                self.broadcast(records);
+                continue;
             }
+            let Some(record) = records.next_record() else { return };
+            self.write(record);
         }
     }
 

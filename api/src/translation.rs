@@ -1,6 +1,7 @@
 //! From the stream graph to the JobGraph: which nodes are one vertex, what is shipped how, what is chained.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use flink_graph::id::stable_hash;
@@ -9,7 +10,7 @@ use flink_graph::{
     JobVertexId, OperatorInfo, ResultPartitionType, RuntimeMode, ShipStrategy, options,
 };
 use flink_taskmanager::driver::Driver;
-use flink_taskmanager::operator::BoxError;
+use flink_taskmanager::operator::{BoxError, SharedAccumulators};
 use flink_taskmanager::setup::{JobProgram, TaskSetup};
 
 use crate::environment::NO_JOB;
@@ -57,6 +58,7 @@ struct Translation<'a> {
     graph: &'a StreamGraph,
     configuration: &'a Configuration,
     mode: RuntimeMode,
+    arguments: Vec<String>,
     used: BTreeSet<NodeId>,
     parallelism: Vec<u32>,
     max_parallelism: Vec<u32>,
@@ -67,6 +69,9 @@ struct Translation<'a> {
 
 impl<'a> Translation<'a> {
     fn new(graph: &'a StreamGraph, configuration: &'a Configuration) -> Result<Self, ExecuteError> {
+        if let Some(mistake) = graph.mistakes.first() {
+            return Err(ExecuteError::Program(mistake.clone()));
+        }
         let default_parallelism = configuration.get(&options::DEFAULT_PARALLELISM)?;
         let default_max = configuration.get(&options::MAX_PARALLELISM)?;
         let count = graph.nodes.len();
@@ -74,6 +79,7 @@ impl<'a> Translation<'a> {
             graph,
             configuration,
             mode: RuntimeMode::Streaming,
+            arguments: arguments(std::env::args_os().skip(1))?,
             used: used_nodes(graph),
             parallelism: vec![0; count],
             max_parallelism: vec![default_max; count],
@@ -83,12 +89,14 @@ impl<'a> Translation<'a> {
         if this.used.is_empty() {
             return Err(GraphError::Empty.into());
         }
+        this.check_side_outputs()?;
+        this.check_clones()?;
         this.mode = this.runtime_mode()?;
         let chaining = configuration.get(&options::OPERATOR_CHAINING)?;
         for id in this.used.clone() {
             let node = graph.node(id);
             this.parallelism[id.0] = this.parallelism_of(node, default_parallelism);
-            if let Some(max) = node.max_parallelism {
+            if let Some(max) = this.max_parallelism_of(node) {
                 this.max_parallelism[id.0] = max;
             }
             this.groups[id.0] = this.group_of(node);
@@ -99,12 +107,49 @@ impl<'a> Translation<'a> {
         Ok(this)
     }
 
-    /// A node without operators of its own is the exchange behind another node, and as parallel as that.
     fn parallelism_of(&self, node: &Node, default: u32) -> u32 {
         match node.inputs.first() {
-            Some(input) if node.operators.is_empty() => self.parallelism[input.node.0],
+            Some(input) if node.follows_input => self.parallelism[input.node.0],
             _ => node.parallelism.unwrap_or(default),
         }
+    }
+
+    fn max_parallelism_of(&self, node: &Node) -> Option<u32> {
+        match node.inputs.first() {
+            Some(input) if node.follows_input => Some(self.max_parallelism[input.node.0]),
+            _ => node.max_parallelism,
+        }
+    }
+
+    /// Only process functions have side outputs, and only as the last operator of their node.
+    fn check_side_outputs(&self) -> Result<(), ExecuteError> {
+        for input in self.used.iter().flat_map(|id| &self.graph.node(*id).inputs) {
+            let Some(tag) = &input.tag else { continue };
+            if self.graph.last_operator(input.node).is_none_or(|last| !last.has_side_outputs) {
+                let operator = self.graph.operator_name(input.node, usize::MAX);
+                return Err(ExecuteError::Program(format!(
+                    "side output `{tag}` is asked of `{operator}`, which is not a process function: call `side_output` on the \
+                     stream that `process` gave, `let main = stream.process(function).boxed()`"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What several operators read, each has to get a copy of.
+    fn check_clones(&self) -> Result<(), ExecuteError> {
+        let mut read = BTreeSet::new();
+        for input in self.used.iter().flat_map(|id| &self.graph.node(*id).inputs) {
+            let tag = input.tag.as_deref();
+            if !read.insert((input.node, tag)) && self.graph.any_cloner(input.node, tag).is_none() {
+                let operator = self.graph.operator_name(input.node, usize::MAX);
+                let what = tag.map_or_else(|| format!("`{operator}`"), |tag| format!("side output `{tag}` of `{operator}`"));
+                return Err(ExecuteError::Program(format!(
+                    "{what} is read more than once: ask for the stream once and `clone` it, so that each reader gets copies"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// A node is in the group of its inputs, if they agree, unless it says otherwise.
@@ -121,7 +166,6 @@ impl<'a> Translation<'a> {
     fn chained_to(&self, id: NodeId, enabled: bool) -> Option<NodeId> {
         let node = self.graph.node(id);
         let [NodeInput { node: producer, strategy, .. }] = node.inputs.as_slice() else { return None };
-        let forced = node.operators.is_empty();
         let allowed = enabled
             && node.chaining == Chaining::Always
             && self.graph.node(*producer).chaining != Chaining::Never
@@ -129,7 +173,7 @@ impl<'a> Translation<'a> {
             && self.max_parallelism[id.0] == self.max_parallelism[producer.0];
         let forward = matches!(strategy, None | Some(ShipStrategy::Forward));
         let same = self.parallelism[id.0] == self.parallelism[producer.0];
-        (forward && same && (allowed || forced)).then_some(*producer)
+        (forward && same && allowed).then_some(*producer)
     }
 
     fn runtime_mode(&self) -> Result<RuntimeMode, ExecuteError> {
@@ -192,7 +236,7 @@ impl<'a> Translation<'a> {
             configuration: self.configuration.clone(),
             vertices,
             fingerprint: fingerprint.clone(),
-            arguments: std::env::args().skip(1).collect(),
+            arguments: self.arguments.clone(),
             action,
             earlier_results: Vec::new(),
             program: None,
@@ -214,9 +258,9 @@ impl<'a> Translation<'a> {
     ) -> Result<Vec<JobEdge>, ExecuteError> {
         let mut edges = Vec::new();
         for id in nodes {
-            for input in &self.graph.node(*id).inputs {
+            for (number, input) in self.graph.node(*id).inputs.iter().enumerate() {
                 let edge = if *id == head {
-                    let (edge, plan) = self.ship(*id, input, ids, places, vertices)?;
+                    let (edge, plan) = self.ship((*id, number), input, ids, places, vertices)?;
                     let gates = &mut plans[id.0].gates;
                     gates.resize(gates.len().max(input.gate + 1), Vec::new());
                     gates[input.gate].push(edges.len());
@@ -237,7 +281,7 @@ impl<'a> Translation<'a> {
 
     fn ship(
         &self,
-        consumer: NodeId,
+        (consumer, number): (NodeId, usize),
         input: &NodeInput,
         ids: &BTreeMap<NodeId, JobVertexId>,
         places: &BTreeMap<JobVertexId, usize>,
@@ -250,12 +294,17 @@ impl<'a> Translation<'a> {
         let outputs = &mut vertices[places[&producer]].outputs;
         let output = outputs.len();
         let source = IntermediateDataSetId { producer, index: u32::try_from(output).unwrap_or(u32::MAX) };
+        let node = self.graph.node(input.node);
         let record_type = match &input.tag {
-            Some(tag) => format!("side output {tag}"),
-            None => self.graph.node(input.node).record_type.clone(),
+            Some(tag) => match node.side_outputs.get(tag) {
+                Some(output) => format!("side output {tag} of {}", output.record_type),
+                None => format!("side output {tag}"),
+            },
+            None => node.record_type.clone(),
         };
         outputs.push(IntermediateDataSet { id: source, result_type: self.result_type()?, record_type });
-        Ok((JobEdge { source, ship_strategy }, EdgePlan::Shipped { output, strategy: ship_strategy }))
+        let plan = EdgePlan::Shipped { output, strategy: ship_strategy, consumer, input: number };
+        Ok((JobEdge { source, ship_strategy }, plan))
     }
 
     fn result_type(&self) -> Result<ResultPartitionType, ExecuteError> {
@@ -349,6 +398,7 @@ impl<'a> Translation<'a> {
                 parallelism: self.parallelism[id.0],
                 attempt: 0,
                 configuration: self.configuration.clone(),
+                accumulators: SharedAccumulators::default(),
             };
             prepare(&context)
                 .map_err(|source| ExecuteError::Prepare { operator: self.graph.operator_name(*id, 0), source })?;
@@ -359,7 +409,7 @@ impl<'a> Translation<'a> {
     fn fingerprint(&self, vertices: &[JobVertex]) -> Fingerprint {
         let mut fingerprint = Fingerprint::default();
         fingerprint.push(format!("mode {}", self.mode));
-        fingerprint.push(format!("arguments {:?}", std::env::args().skip(1).collect::<Vec<_>>()));
+        fingerprint.push(format!("arguments {:?}", self.arguments));
         for vertex in vertices {
             let JobVertex { id, name, parallelism, max_parallelism, slot_sharing_group, .. } = vertex;
             fingerprint
@@ -375,6 +425,20 @@ impl<'a> Translation<'a> {
     }
 }
 
+/// The program's arguments, which every worker's program gets, too: as part of a message, and so as text.
+fn arguments(given: impl Iterator<Item = OsString>) -> Result<Vec<String>, ExecuteError> {
+    let text = |(number, argument): (usize, OsString)| {
+        argument.into_string().map_err(|argument| {
+            ExecuteError::Program(format!(
+                "argument {} of the program, {argument:?}, is not valid UTF-8: workers could not be given the same; name the \
+                 file by a link, or pass it in a file",
+                number + 1
+            ))
+        })
+    };
+    given.enumerate().map(text).collect()
+}
+
 /// The nodes that a sink needs.
 fn used_nodes(graph: &StreamGraph) -> BTreeSet<NodeId> {
     let mut used = BTreeSet::new();
@@ -386,4 +450,19 @@ fn used_nodes(graph: &StreamGraph) -> BTreeSet<NodeId> {
         }
     }
     used
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_text() {
+        let given = |last: &[u8]| [OsString::from("--input"), OsString::from_vec(last.to_vec())].into_iter();
+        assert_eq!(arguments(given("caf\u{e9}".as_bytes())).unwrap(), ["--input", "caf\u{e9}"]);
+        let error = arguments(given(b"caf\xe9")).unwrap_err().to_string();
+        assert!(error.contains("argument 2 of the program") && error.contains("caf\\xE9"), "{error}");
+    }
 }

@@ -4,8 +4,14 @@
 /// The JobManager as a state machine without I/O.
 pub mod job_manager;
 
+/// What outlives a JobManager: jobs, programs, results.
+pub mod job_store;
+
 /// The process around it: sockets, timers, the store of artifacts.
 pub mod server;
+
+/// The JobManager on YARN: its TaskManagers' containers.
+pub mod yarn;
 
 /// The REST API.
 #[cfg(feature = "rest")]

@@ -6,7 +6,6 @@ use flink::prelude::*;
 pub fn sums(env: &StreamExecutionEnvironment, last: u64) -> DataStream<(u64, u64)> {
     env.set_runtime_mode(RuntimeMode::Batch);
     env.from_sequence(1, last)
-        .boxed()
         .set_parallelism(4)
         .rebalance()
         .map(|number| (number % 10, number))

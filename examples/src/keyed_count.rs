@@ -41,7 +41,7 @@ impl ProcessFunction<Event> for MeasureLatency {
     type Out = Event;
 
     fn open(&mut self, context: &RuntimeContext) -> Result<(), BoxError> {
-        self.histogram = Some(context.histogram(LATENCIES));
+        self.histogram = Some(context.histogram(LATENCIES)?);
         Ok(())
     }
 
@@ -64,7 +64,7 @@ impl ProcessFunction<Event> for MeasureLatency {
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut impl Output<Event>) -> Result<(), BoxError> {
+    fn finish(&mut self, _: &mut ProcessContext<'_'>, _: &mut impl Output<Event>) -> Result<(), BoxError> {
         if let Some(histogram) = &self.histogram {
             self.gathered.iter().for_each(|(micros, times)| histogram.add_many(*micros, *times));
         }

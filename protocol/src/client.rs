@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use flink_graph::{Accumulators, JobGraph, JobId, JobStatus};
+use flink_graph::{AccumulatorLookupError, AccumulatorValue, Accumulators, JobGraph, JobId, JobStatus};
 
 use crate::overview::{ClusterOverview, JobDetails, JobSummary, LogPiece, TaskManagerSummary};
 
@@ -61,7 +63,7 @@ pub enum ClientRequestBody {
 }
 
 /// Which log a client wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogRequest {
     /// The TaskManager that has it; `None` for the JobManager's own.
     pub task_manager: Option<String>,
@@ -126,4 +128,38 @@ pub struct JobResult {
     pub accumulators: Accumulators,
     /// Why it failed, with operator and subtask.
     pub failure: Option<String>,
+}
+
+impl JobResult {
+    /// The merged value of an accumulator.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn accumulator(&self, name: &str) -> Result<&AccumulatorValue, AccumulatorLookupError> {
+        self.accumulators.value(name)
+    }
+
+    /// The value of a whole number: a `LongCounter`, a `LongMinimum` or a `LongMaximum`.
+    ///
+    /// # Errors
+    /// There is none of that name, or it is of another kind.
+    pub fn long(&self, name: &str) -> Result<i64, AccumulatorLookupError> {
+        self.accumulators.long(name)
+    }
+
+    /// The value of a number: a `DoubleCounter`, or the mean of an average (`NaN` where nothing was added).
+    ///
+    /// # Errors
+    /// There is none of that name, or it is of another kind.
+    pub fn double(&self, name: &str) -> Result<f64, AccumulatorLookupError> {
+        self.accumulators.double(name)
+    }
+
+    /// How often each value was added to a histogram.
+    ///
+    /// # Errors
+    /// There is none of that name, or it is of another kind.
+    pub fn histogram(&self, name: &str) -> Result<&BTreeMap<i64, u64>, AccumulatorLookupError> {
+        self.accumulators.histogram(name)
+    }
 }

@@ -6,6 +6,7 @@
 //! | client ↔ JobManager | [`client`] |
 //! | TaskManager ↔ worker | [`worker`] |
 //! | client or TaskManager → the user's program | [`program`] |
+//! | client → ApplicationMaster → TaskManager, on YARN | [`deployment`] |
 //!
 //! Every message between two processes is one MessagePack map with named fields ([`wire`]): a field that one side
 //! does not know is skipped, and one it misses takes its default, so that neighbouring versions understand each other.
@@ -21,6 +22,9 @@ pub mod worker;
 
 /// How the modes of a user's program are chosen and what it gives back.
 pub mod program;
+
+/// What the parts of an application on YARN leave for one another: files, environment, credentials.
+pub mod deployment;
 
 /// What the cluster looks like at one moment: what REST, `list` and the dashboard show.
 pub mod overview;

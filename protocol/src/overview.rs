@@ -126,6 +126,15 @@ pub struct SplitCounts {
     pub assigned: u32,
     /// Splits handed to a TaskManager on a host that holds the data.
     pub local: u32,
+    /// Splits with data on known hosts that were handed to a TaskManager on another one.
+    #[serde(default)]
+    pub remote: u32,
+    /// Bytes of the local splits.
+    #[serde(default)]
+    pub local_bytes: u64,
+    /// Bytes of the remote splits.
+    #[serde(default)]
+    pub remote_bytes: u64,
 }
 
 /// The current execution of a subtask.

@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use flink_graph::{Configuration, JobGraph};
+use flink_graph::{Configuration, JobGraph, JobId, JobStatus};
+
+use crate::client::JobResult;
 
 /// Environment variable that chooses the mode of a program: `plan`, `worker`, or absent for local.
 pub const MODE_VARIABLE: &str = "FLINK_YARN_MODE";
@@ -11,6 +13,13 @@ pub const REQUEST_VARIABLE: &str = "FLINK_YARN_REQUEST";
 
 /// Environment variable with the path that plan mode writes its [`PlanOutcome`] (MessagePack) to.
 pub const OUTCOME_VARIABLE: &str = "FLINK_YARN_OUTCOME";
+
+/// Environment variable with the number of the inherited descriptor over which a program in plan mode asks the client
+/// ([`DriverRequest`]) to run its jobs. Without it the program ends at its first action, with an outcome.
+pub const DRIVER_DESCRIPTOR_VARIABLE: &str = "FLINK_YARN_DRIVER_FD";
+
+/// Largest frame between a program in plan mode and its client; both are the user's, on one host.
+pub const DRIVER_FRAME_LIMIT: u64 = 512 << 20;
 
 /// Environment variable with the number of the inherited file descriptor of a worker's control socket.
 pub const CONTROL_DESCRIPTOR_VARIABLE: &str = "FLINK_YARN_CONTROL_FD";
@@ -26,8 +35,52 @@ pub const WORKER_MODE: &str = "worker";
 pub struct ProgramRequest {
     /// Configuration from the file and `-D`, under what the program sets itself.
     pub configuration: Configuration,
-    /// Results of the actions that have run already, as the program's `main` will see them.
-    pub earlier_results: Vec<Vec<u8>>,
+}
+
+/// What a program in plan mode asks of its client: one request at a time, each with one response. Jobs are named by the
+/// number of their action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum DriverRequest {
+    /// Run the next action. `job_id` is not set yet: the client chooses it.
+    SubmitJob(Box<JobGraph>),
+    /// The state of a job now.
+    RequestJobStatus(u32),
+    /// The result of a job, when it has ended.
+    RequestJobResult(u32),
+    /// End a job, without waiting for its end.
+    CancelJob(u32),
+}
+
+/// What the client answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum DriverResponse {
+    /// The job runs.
+    Submitted(JobId),
+    /// The state of the job.
+    Status(JobStatus),
+    /// The job has ended.
+    Result(Box<JobResult>),
+    /// The cancellation has begun.
+    Canceling,
+    /// The request was refused, and why.
+    Refused(String),
+}
+
+/// What `main` had been told of an earlier action when it came to the next one: workers tell it the same
+/// (`JobGraph::earlier_results`, each encoded).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum EarlierAction {
+    /// The cluster did not accept the job, and why.
+    Refused(String),
+    /// The job was submitted, and its end was not waited for.
+    Submitted {
+        /// The job.
+        job: JobId,
+        /// The last state that the program had seen.
+        status: JobStatus,
+    },
+    /// The job had ended.
+    Ended(Box<JobResult>),
 }
 
 /// What plan mode gives back. A program that ends without an outcome has no (more) action.

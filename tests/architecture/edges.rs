@@ -16,13 +16,14 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 const RULES: &[Rule] = &[
     rule("api/derive", &[]),
     rule("api", &["api/derive", "graph", "protocol", "taskmanager"]),
+    rule("connectors/hdfs", &["api", "api/derive", "connectors/files", "graph", "hadoop-rpc", "taskmanager"]),
     rule("connectors/*", &["api", "api/derive", "graph", "taskmanager"]),
     rule("graph", &[]),
     rule("protocol", &["graph"]),
     rule("transport", &["graph", "protocol"]),
     rule("taskmanager", &["graph", "protocol", "transport"]),
-    Rule { folder: "appmaster", may: &["graph", "protocol", "transport"], tests_may: &["taskmanager"] },
-    rule("yarn-client", &["graph", "protocol", "transport"]),
+    Rule { folder: "appmaster", may: &["graph", "hadoop-rpc", "protocol", "transport"], tests_may: &["taskmanager"] },
+    rule("yarn-client", &["connectors/files", "connectors/hdfs", "graph", "hadoop-rpc", "protocol", "transport"]),
     rule(
         "dist/flink",
         &["api", "api/derive", "appmaster", "connectors/*", "graph", "protocol", "taskmanager", "transport"],
@@ -98,6 +99,8 @@ mod tests {
         check("appmaster", "taskmanager", false, false);
         check("appmaster", "taskmanager", true, true);
         check("connectors/files", "connectors/kafka", false, false);
+        check("connectors/files", "hadoop-rpc", false, false);
+        check("connectors/hdfs", "connectors/files", false, true);
         check("dist/flink", "yarn-client", false, false);
         check("dist/flink", "connectors/files", false, true);
         check("api", "dist/flink", true, false);

@@ -74,7 +74,7 @@ impl Client {
 pub(crate) fn graph(cluster: &Cluster, arguments: &[&str]) -> JobGraph {
     cluster.misbehave(&[], &["trivial"]).expect(0, &[]);
     let [request, outcome] = ["request", "outcome"].map(|name| cluster.path().join(name));
-    let wanted = ProgramRequest { configuration: Configuration::default(), earlier_results: Vec::new() };
+    let wanted = ProgramRequest { configuration: Configuration::default() };
     fs::write(&request, wire::encode(&wanted).unwrap()).unwrap();
     let planned = Command::new(MISBEHAVE)
         .args(arguments)

@@ -144,6 +144,8 @@ fn task_managers_find_the_job_manager_that_follows_a_killed_one() {
     assert!(ended.stderr.contains("lost the connection to the JobManager"), "{ended:?}");
     assert!(visible(&output).is_empty(), "half a result was published");
     cluster.wait_for_task_managers(2);
+    let status = cluster.status();
+    assert_eq!(status["processes"][0]["running"], true, "the new JobManager has the place of the old one: {status}");
     let pids = cluster.pids();
     eventually("the workers of the lost job end", || pids[1..].iter().all(|pid| children(*pid).is_empty()));
     cluster.misbehave(&["-p", "2"], &["trivial"]).expect(0, &[]);
@@ -153,10 +155,15 @@ fn task_managers_find_the_job_manager_that_follows_a_killed_one() {
 fn a_client_whose_job_manager_stays_away_says_so() {
     let cluster = Cluster::start(1, 2, &[]);
     let output = cluster.place("out");
-    let running = cluster.start_misbehaving(&NO_RESTARTS, &["counts", &output, EVENTS, RATE]);
+    let options = [&NO_RESTARTS[..], &["-D", "client.timeout=2 s"]].concat();
+    let running = cluster.start_misbehaving(&options, &["counts", &output, EVENTS, RATE]);
     cluster.wait_until_running();
     signal("KILL", cluster.pid(0));
-    running.wait().expect(3, &["lost the connection to the JobManager", "hint: "]);
+    let told =
+        ["lost the connection to the JobManager", "trying to reach it again for 2.0 s (client.timeout)", "hint: "];
+    let began = std::time::Instant::now();
+    running.wait().expect(3, &told);
+    assert!(began.elapsed() < std::time::Duration::from_secs(15));
     assert!(visible(&output).is_empty(), "half a result was published");
     cluster.call(&["list"]).expect(3, &["no JobManager answers"]);
     // What is left of the cluster ends, and a new one can begin.

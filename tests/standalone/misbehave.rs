@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use flink::files::{InvalidUtf8, TextFileSource};
 use flink::functions::LongCounter;
 use flink::prelude::*;
 
@@ -24,6 +25,11 @@ fn main() -> Result<(), BoxError> {
         ["endless"] => endless(&env),
         ["accumulate", records] => return accumulates(&env, records.parse()?),
         ["driver"] => return drives(&env),
+        ["async"] => return goes_on(&env),
+        ["leaves"] => return leaves(&env),
+        ["handles"] => return handles(&env),
+        ["stuck"] => stuck(&env),
+        ["skips", input] => skips(&env, input),
         ["counts", output, events, rate] => counts(&env, output, events.parse()?, rate.parse()?),
         ["lines", output, number] => lines(&env, output, number.parse()?),
         ["shuffle", number] => shuffles(&env, number.parse()?),
@@ -134,7 +140,7 @@ impl ProcessFunction<u64> for CountEven {
     type Out = u64;
 
     fn open(&mut self, context: &RuntimeContext) -> Result<(), BoxError> {
-        self.0 = Some(context.long_counter("even"));
+        self.0 = Some(context.long_counter("even")?);
         Ok(())
     }
 
@@ -164,6 +170,55 @@ fn drives(env: &StreamExecutionEnvironment) -> Result<(), BoxError> {
         env.from_sequence(1, found.len() as u64).map(|number| number * number).execute_and_collect("square")?;
     squares.sort_unstable();
     println!("squares {squares:?}");
+    Ok(())
+}
+
+/// Goes on while a job runs, ends it, and runs another one.
+fn goes_on(env: &StreamExecutionEnvironment) -> Result<(), BoxError> {
+    endless(env);
+    let client = env.execute_async("endless")?;
+    let found = env.from_sequence(1, 30).execute_and_collect("meanwhile")?.len();
+    client.cancel()?;
+    let ended = client.wait();
+    println!("found {found}, canceled {}", matches!(ended, Err(ExecuteError::Canceled(_))));
+    env.from_sequence(1, 3).discard();
+    env.execute("afterwards")?;
+    println!("{}", client.status()?);
+    Ok(())
+}
+
+/// Does not wait for its job.
+fn leaves(env: &StreamExecutionEnvironment) -> Result<(), BoxError> {
+    env.from_sequence(1, 1000).map(long_line).map(|line| line.len() as u64).process(CountEven::default()).discard();
+    env.execute_async("left")?;
+    println!("left");
+    Ok(())
+}
+
+/// Waits for something that does not come, on workers alone.
+fn stuck(env: &StreamExecutionEnvironment) {
+    if std::env::var("FLINK_YARN_MODE").is_ok_and(|mode| mode == "worker") {
+        std::thread::sleep(Duration::from_secs(600));
+    }
+    env.from_sequence(1, 10).discard();
+}
+
+/// Leaves out lines that are not UTF-8.
+fn skips(env: &StreamExecutionEnvironment, input: &str) {
+    let source = TextFileSource::new(input).on_invalid_utf8(InvalidUtf8::SkipAndCount);
+    env.from_source(source, "Lines").map(|line| line.len() as u64).discard();
+}
+
+/// Its first job fails, which it expects.
+fn handles(env: &StreamExecutionEnvironment) -> Result<(), BoxError> {
+    fail(env, 7);
+    match env.execute("fails") {
+        Err(ExecuteError::Failed { cause, .. }) => {
+            println!("failed: {}", cause.contains("number 7 is not to my taste"))
+        }
+        other => return Err(format!("this should not be: {other:?}").into()),
+    }
+    println!("collected {}", env.from_sequence(1, 5).execute_and_collect("after it")?.len());
     Ok(())
 }
 

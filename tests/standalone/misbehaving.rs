@@ -126,3 +126,41 @@ fn workers_end_with_their_jobs() {
     cluster.misbehave(&[], &["trivial"]).expect(0, &[]);
     eventually("no worker is left", || children(cluster.pid(1)).is_empty());
 }
+
+/// `main` runs once, goes on while its job runs, and handles a failure, in the same way everywhere.
+#[test]
+fn main_goes_on_in_every_mode() {
+    let cluster = Cluster::start(2, 1, &[]);
+    for options in [&["-t", "local", "-p", "1"][..], &["-p", "1"]] {
+        let ended = cluster.misbehave(options, &["async"]).expect(0, &[]);
+        assert_eq!(ended.stdout, "found 30, canceled true\nCANCELED\n", "{options:?}");
+        let ended = cluster.misbehave(options, &["handles"]).expect(0, &[]);
+        assert_eq!(ended.stdout, "failed: true\ncollected 5\n", "{options:?}");
+        let ended = cluster.misbehave(options, &["leaves"]).expect(0, &[]);
+        assert_eq!(ended.stdout, "left\n", "{options:?}");
+    }
+    let jobs = cluster.rest("/v1/jobs/overview");
+    let states: Vec<&str> = jobs["jobs"].as_array().unwrap().iter().map(|job| job["state"].as_str().unwrap()).collect();
+    for (state, number) in [("FINISHED", 4), ("CANCELED", 1), ("FAILED", 1)] {
+        assert_eq!(states.iter().filter(|found| **found == state).count(), number, "{states:?}");
+    }
+    assert_unharmed(&cluster);
+}
+
+#[test]
+fn a_worker_that_never_starts_is_given_up() {
+    let cluster = Cluster::start(1, 1, &["taskmanager.worker.start-timeout=1500 ms"]);
+    cluster.misbehave(&[], &["stuck"]).expect(1, &["taskmanager.worker.start-timeout", "must not wait"]);
+    assert_unharmed(&cluster);
+}
+
+#[test]
+fn lines_that_are_left_out_are_counted_where_everybody_sees_it() {
+    let cluster = Cluster::start(1, 2, &[]);
+    let input = cluster.place("lines.txt");
+    std::fs::write(&input, b"good\nb\xffd\ngood\n\xc3\n").unwrap();
+    cluster.misbehave(&["-p", "2"], &["skips", &input]).expect(0, &["skipped_lines: 2"]);
+    let job = cluster.rest("/v1/jobs/overview")["jobs"][0]["jid"].as_str().unwrap().to_owned();
+    let told = cluster.rest(&format!("/v1/jobs/{job}/accumulators")).to_string();
+    assert!(told.contains("skipped_lines") && told.contains(r#""value":"2""#), "{told}");
+}

@@ -60,6 +60,20 @@ fn what_is_told_as_json_is_json() {
     let detached = told(&[&["run", "-d"], &json[..], &[MISBEHAVE, "endless"]].concat(), 0);
     let job = detached["job-id"].as_str().unwrap().to_owned();
     told(&[&["cancel"], &json[..], &[&job]].concat(), 0);
+    // An error is the last line of standard error.
+    let error_of = |words: &[&str], code: i64| {
+        let ended = cluster.call(words).expect(i32::try_from(code).unwrap(), &[]);
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        let told: Value = serde_json::from_str(last).unwrap_or_else(|error| panic!("{words:?}: {error}: {ended:?}"));
+        assert_eq!(told["error"]["exit-code"], code, "{told}");
+        told["error"]["message"].as_str().unwrap().to_owned()
+    };
+    assert!(error_of(&[&["run"], &json[..], &[MISBEHAVE, "fail", "3"]].concat(), 1).contains("failed after"));
+    assert!(error_of(&[&["run"], &json[..], &[MISBEHAVE, "nothing"]].concat(), 4).contains("exit code 1"));
+    assert!(error_of(&[&["info"], &json[..], &["no-such-program"]].concat(), 2).contains("no-such-program"));
+    assert!(error_of(&[&["cancel", "12"], &json[..]].concat(), 2).contains("12"));
+    assert!(error_of(&[&["list", "-m", "127.0.0.1:1"], &json[..]].concat(), 3).contains("no JobManager answers"));
+    assert!(error_of(&[&["standalone", "start"], &json[..]].concat(), 1).contains("a cluster runs already"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use flink_protocol::Epoch;
 use flink_protocol::worker::TlsMaterial;
 
 use crate::private_file::{self, PrivateFileError};
+use crate::secret::Secret;
 use crate::tls::{self, PeerIdentity, Role};
 
 /// Clocks of a cluster's hosts may differ by this much.
@@ -21,6 +22,8 @@ const LIFETIME: Duration = Duration::from_hours(24 * 365 * 10);
 const AUTHORITY_FILE: &str = "authority.pem";
 const AUTHORITY_KEY_FILE: &str = "authority-key.pem";
 const CLUSTER_FILE: &str = "cluster-id";
+
+const END_OF_CERTIFICATE: &str = "-----END CERTIFICATE-----";
 
 /// Certificates could not be made, stored or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +91,26 @@ impl CertificateAuthority {
             certificate: certificate.pem(),
             private_key: key.serialize_pem(),
         })
+    }
+
+    /// The authority with its key as one text, to be handed to another process of the cluster over a channel that keeps
+    /// secrets.
+    #[must_use]
+    pub fn export(&self) -> Secret<String> {
+        Secret::new(format!("{}\n{}{}", self.cluster, self.certificate, self.key.serialize_pem()))
+    }
+
+    /// The authority that was exported as this text.
+    ///
+    /// # Errors
+    /// It is another text.
+    pub fn import(text: &str) -> Result<Self, AuthorityError> {
+        let (cluster, pems) = text.split_once('\n').unwrap_or((text, ""));
+        check_label(cluster, "cluster")?;
+        let end = pems.find(END_OF_CERTIFICATE).map_or(0, |at| at + END_OF_CERTIFICATE.len());
+        let (certificate, key) = pems.split_at(end);
+        let key = KeyPair::from_pem(key)?;
+        Ok(Self { cluster: cluster.to_owned(), certificate: format!("{certificate}\n"), key })
     }
 
     /// Stores the authority, its key included, in a folder of mode 0700.
@@ -187,6 +210,18 @@ mod tests {
         let key = keys.join("client-key.pem");
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(load_material(&keys, Role::Client).unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn an_exported_authority_is_the_same_authority() {
+        let authority = CertificateAuthority::new("application-1-2").unwrap();
+        let imported = CertificateAuthority::import(authority.export().expose()).unwrap();
+        assert_eq!(imported.certificate.trim(), authority.certificate.trim());
+        assert_eq!(imported.export().expose().trim(), authority.export().expose().trim());
+        assert!(imported.issue(Role::TaskManager, "container-1", 0).is_ok());
+        for bad in ["", "c1", "c1\nnothing", "c1\n-----END CERTIFICATE-----", "C 1\n"] {
+            assert!(CertificateAuthority::import(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

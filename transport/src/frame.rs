@@ -159,6 +159,33 @@ pub fn frame<M: Serialize>(message: &M, limit: u64) -> Result<Vec<u8>, WireError
     Ok(frame)
 }
 
+/// Reads a message from a stream that blocks; `None` when the other side has closed it between two messages.
+///
+/// # Errors
+/// The stream broke, or the bytes are not a message, or it is over `limit`.
+pub fn read_blocking<M: DeserializeOwned>(stream: &mut impl io::Read, limit: u64) -> Result<Option<M>, FrameError> {
+    use std::io::Read;
+    let mut header = Vec::with_capacity(HEADER);
+    stream.by_ref().take(HEADER as u64).read_to_end(&mut header)?;
+    let Some(header) = header.first_chunk::<HEADER>() else {
+        return if header.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
+    };
+    let length = wire::frame_length(*header, limit)?;
+    let mut body = Vec::new();
+    // Grows with what comes, not with what the header announces.
+    stream.by_ref().take(length as u64).read_to_end(&mut body)?;
+    if body.len() == length { Ok(Some(wire::decode(&body)?)) } else { Err(FrameError::Truncated) }
+}
+
+/// Writes a message to a stream that blocks.
+///
+/// # Errors
+/// The stream broke, or the message is over `limit`.
+pub fn write_blocking<M: Serialize>(stream: &mut impl io::Write, message: &M, limit: u64) -> Result<(), FrameError> {
+    stream.write_all(&frame(message, limit)?)?;
+    Ok(stream.flush()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +248,21 @@ mod tests {
         writer.write(&1_u8).await.unwrap();
         let mut reader = FramedReader::new(far, 0);
         assert!(matches!(reader.read::<u8>().await, Err(FrameError::Wire(WireError::FrameTooLarge { .. }))));
+    }
+
+    #[test]
+    fn blocking_streams_carry_the_same_frames() {
+        let mut bytes = Vec::new();
+        write_blocking(&mut bytes, &"hello", 64).unwrap();
+        assert_eq!(bytes, frame(&"hello", 64).unwrap());
+        assert_eq!(read_blocking::<String>(&mut bytes.as_slice(), 64).unwrap().as_deref(), Some("hello"));
+        assert_eq!(read_blocking::<String>(&mut [].as_slice(), 64).unwrap(), None);
+        for end in 1..bytes.len() {
+            let read = read_blocking::<String>(&mut &bytes[..end], 64);
+            assert!(matches!(read, Err(FrameError::Truncated)), "{end}");
+        }
+        assert!(matches!(read_blocking::<String>(&mut bytes.as_slice(), 2), Err(FrameError::Wire(_))));
+        assert!(write_blocking(&mut bytes, &"hello", 2).is_err());
     }
 
     #[tokio::test]

@@ -283,6 +283,16 @@ fn check(greeting: &Greeting, accepted: &[Role], identity: Option<&PeerIdentity>
     Ok(role)
 }
 
+/// What a side makes of the first bytes of the other, without a certificate: for tests with hostile bytes.
+///
+/// # Errors
+/// They are no greeting, or not one that is accepted.
+#[doc(hidden)]
+pub fn read_greeting(mut bytes: &[u8]) -> Result<Role, HandshakeError> {
+    let greeting = crate::frame::read_blocking(&mut bytes, GREETING_LIMIT)?.ok_or(HandshakeError::NotOurProtocol)?;
+    check(&greeting, &[Role::Client, Role::TaskManager], None)
+}
+
 async fn within<T>(
     timeout: Duration,
     work: impl Future<Output = Result<T, HandshakeError>>,

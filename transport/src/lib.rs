@@ -32,5 +32,5 @@ pub use channels::ChannelPair;
 pub use frame::{FrameError, FramedReader, FramedWriter};
 pub use handshake::{Acceptor, Connection, Dialer, HandshakeError};
 pub use secret::Secret;
-pub use tls::{PeerIdentity, Role, TlsError};
+pub use tls::{PeerIdentity, Role, TlsError, certificate_name};
 pub use token::RestToken;

@@ -72,6 +72,22 @@ pub struct PeerIdentity {
 }
 
 impl PeerIdentity {
+    /// Who this key material makes its holder.
+    ///
+    /// # Errors
+    /// Its certificate is damaged, or names no process of a cluster.
+    pub fn of(material: &TlsMaterial) -> Result<Self, TlsError> {
+        peer_identity(Some(&certificates(&material.certificate, "certificate")?))
+    }
+
+    /// Whether a process with this certificate may go by the id `id`: one that is the certificate's name (in the characters
+    /// that a certificate allows, see [`certificate_name`]), or begins with it and `@`.
+    #[must_use]
+    pub fn may_be(&self, id: &str) -> bool {
+        let own = id.split_once('@').map_or(id, |(name, _)| name);
+        certificate_name(own) == self.name
+    }
+
     /// `<role>.<name>.e<epoch>.<cluster>.flink-yarn.internal`
     pub(crate) fn to_dns_name(&self) -> String {
         format!("{}.{}.e{}.{}.{DOMAIN}", self.role, self.name, self.epoch, self.cluster)
@@ -94,6 +110,16 @@ impl fmt::Display for PeerIdentity {
         write!(f, "{} {} of cluster {}", self.role, self.name, self.cluster)
     }
 }
+
+/// The name of a certificate for the process with this id: its small letters and digits, and `-` for everything else.
+#[must_use]
+pub fn certificate_name(id: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    id.chars().map(allowed).take(LONGEST_NAME).collect()
+}
+
+/// A part of a name in a certificate is not longer.
+const LONGEST_NAME: usize = 63;
 
 /// TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -222,6 +248,19 @@ mod tests {
         let expected = PeerIdentity { role: Role::TaskManager, name: "tm-7".into(), cluster: "c-1".into(), epoch: 3 };
         assert_eq!(identity, expected);
         assert!(matches!(peer_identity(None), Err(TlsError::NoIdentity)));
+    }
+
+    #[test]
+    fn a_certificate_stands_for_its_own_ids() {
+        let authority = CertificateAuthority::new("c-1").unwrap();
+        let identity = |name: &str| PeerIdentity::of(&authority.issue(Role::TaskManager, name, 0).unwrap()).unwrap();
+        let container = "container_e17_1410901177871_0001_01_000005";
+        assert!(identity(&certificate_name(container)).may_be(container));
+        let standalone = identity("taskmanager-0");
+        assert!(standalone.may_be("taskmanager-0") && standalone.may_be("taskmanager-0@host:1-ab"));
+        for other in ["taskmanager-1", "taskmanager-01", "host:1-ab", "taskmanager-1@taskmanager-0", "", container] {
+            assert!(!standalone.may_be(other), "{other}");
+        }
     }
 
     #[test]

@@ -49,9 +49,15 @@ impl RestToken {
     /// It is not there, not a token, or others can read it.
     pub fn load(folder: &Path) -> Result<Self, TokenError> {
         let path = folder.join(TOKEN_FILE);
-        let text = private_file::read(&path)?.trim().to_owned();
+        Self::parse(&private_file::read(&path)?).ok_or_else(|| TokenError::Malformed(path.display().to_string()))
+    }
+
+    /// The token that a file holds.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
         let valid = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        valid.then(|| Self(Secret::new(text))).ok_or_else(|| TokenError::Malformed(path.display().to_string()))
+        valid.then(|| Self(Secret::new(text.to_owned())))
     }
 
     /// True when a caller showed this token. Takes the same time wherever the two differ.

@@ -39,6 +39,13 @@ struct JsonCancelled {
     cancelling: bool,
 }
 
+impl CancelOptions {
+    /// How result and errors are told.
+    pub(crate) fn format(&self) -> Format {
+        self.output
+    }
+}
+
 /// Runs the command.
 pub(crate) fn execute(options: &CancelOptions) -> Result<()> {
     let configuration = options.configuration.load(|_| {})?;

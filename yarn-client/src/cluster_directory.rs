@@ -88,6 +88,10 @@ pub(crate) struct ProcessRecord {
 }
 
 impl ClusterDirectory {
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -150,9 +154,21 @@ impl ClusterDirectory {
         }
     }
 
+    fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// The lock, where a cluster was started here and no command holds it now.
+    pub(crate) fn lock_existing(&self) -> std::io::Result<fs::File> {
+        fs::metadata(self.record_file())?;
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(self.lock_file())?;
+        file.try_lock()?;
+        Ok(file)
+    }
+
     /// Keeps other commands from starting or stopping the cluster meanwhile.
     pub(crate) fn lock(&self) -> Result<fs::File> {
-        let path = self.path.join("lock");
+        let path = self.lock_file();
         let open = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file =
             open.map_err(|error| ClientError::failed(format!("cannot open {}", path.display())).because(&error))?;

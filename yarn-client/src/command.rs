@@ -6,7 +6,9 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::daemon::{Daemons, JobManagerOptions, TaskManagerOptions};
-use crate::error::{Exit, Result};
+use crate::error::{ClientError, Exit, Result};
+use crate::output::Format;
+use crate::yarn::{doctor, kill, session, words};
 use crate::{cancel, completions, info, list, logs, output, run, standalone};
 
 const HELP: &str = "\
@@ -20,6 +22,11 @@ Jobs:
   list         List the jobs of a cluster
   cancel       Cancel a job
   logs         Show what JobManager, TaskManagers and jobs have written
+
+Hadoop YARN:
+  session      Start a session, attach to one, or show what the cluster has free
+  kill         End an application
+  doctor       Look for what keeps applications from running
 
 Clusters:
   standalone   Start, stop or look at a cluster on this host, or on the hosts of a workers file
@@ -38,17 +45,21 @@ Examples:
   flink-yarn standalone start --taskmanagers 2 --slots 2
   flink-yarn run -p 4 -d ./wordcount --input text.txt --output counts
   flink-yarn list -a
+  flink-yarn run -t yarn-application -p 4 ./wordcount --input hdfs:///text --output hdfs:///counts
 
 Exit codes:
   0    the job finished, the command succeeded
   1    the job failed, the command did not succeed
   2    wrong option, configuration or file; nothing was started
-  3    no JobManager answers
+  3    no JobManager, ResourceManager or NameNode answers
   4    the program crashed or was refused while its plan was made
   5    the job was canceled, but not by this command
   130  ended by Ctrl-C or SIGTERM
   141  nobody reads the output any more
-With `run -t local` the exit code is the program's own.";
+With `run -t local` the exit code is the program's own.
+
+With --output json, standard output has results alone, and an error is one line of JSON, the last of
+standard error: {\"error\": {\"message\", \"causes\", \"hint\", \"exit-code\"}}.";
 
 /// Batch and stream processing in Rust: runs programs, starts and looks after clusters.
 #[derive(Debug, Parser)]
@@ -71,6 +82,12 @@ enum Command {
     Cancel(cancel::CancelOptions),
     /// Show what JobManager, TaskManagers and jobs have written
     Logs(logs::LogsOptions),
+    /// Start a session on YARN, attach to one, or show what the cluster has free
+    Session(session::SessionOptions),
+    /// End an application on YARN
+    Kill(kill::KillOptions),
+    /// Look for what keeps applications on YARN from running
+    Doctor(doctor::DoctorOptions),
     /// Start, stop or look at a cluster on this host, or on the hosts of a workers file
     Standalone(standalone::StandaloneOptions),
     /// Run a JobManager in the foreground
@@ -82,6 +99,23 @@ enum Command {
 }
 
 impl Command {
+    /// How results and errors are told.
+    fn format(&self) -> Format {
+        match self {
+            Self::Run(options) => options.format(),
+            Self::Info(options) => options.format(),
+            Self::List(options) => options.format(),
+            Self::Cancel(options) => options.format(),
+            Self::Session(options) => options.format(),
+            Self::Kill(options) => options.format(),
+            Self::Doctor(options) => options.format(),
+            Self::Standalone(options) => options.format(),
+            Self::Jobmanager(options) => options.format(),
+            Self::Taskmanager(options) => options.format(),
+            Self::Logs(_) | Self::Completions(_) => Format::Text,
+        }
+    }
+
     fn execute(self, daemons: &dyn Daemons) -> Result<()> {
         match self {
             Self::Run(options) => run::execute(&options),
@@ -89,6 +123,9 @@ impl Command {
             Self::List(options) => list::execute(&options),
             Self::Cancel(options) => cancel::execute(&options),
             Self::Logs(options) => logs::execute(&options),
+            Self::Session(options) => session::execute(&options),
+            Self::Kill(options) => kill::execute(&options),
+            Self::Doctor(options) => doctor::execute(&options),
             Self::Standalone(options) => standalone::execute(&options),
             Self::Jobmanager(options) => options.execute(daemons),
             Self::Taskmanager(options) => options.execute(daemons),
@@ -101,25 +138,58 @@ impl Command {
 /// goes wrong is told on standard error and by the exit code.
 pub fn execute(arguments: impl IntoIterator<Item = OsString>, daemons: &dyn Daemons) -> ExitCode {
     let words = std::iter::once(OsString::from("flink-yarn")).chain(arguments.into_iter().skip(1));
-    let line = match CommandLine::try_parse_from(words) {
-        Ok(line) => line,
-        Err(error) => return explain(&error),
+    let words: Vec<OsString> = words.collect();
+    let format = format_in(&words);
+    let words = match words::translate(words, &CommandLine::command()) {
+        Ok(translated) => {
+            translated.warnings.iter().for_each(|warning| output::notice(format!("warning: {warning}")));
+            translated.words
+        }
+        Err(error) => {
+            tell(&error, format);
+            return ExitCode::from(error.exit() as u8);
+        }
     };
+    let line = match CommandLine::try_parse_from(&words) {
+        Ok(line) => line,
+        Err(error) => return explain(&error, format_in(&words)),
+    };
+    let format = line.command.format();
     let Err(error) = line.command.execute(daemons) else { return ExitCode::SUCCESS };
     if error.exit() != Exit::OutputClosed {
-        output::notice(error.to_string());
+        tell(&error, format);
     }
     ExitCode::from(error.exit() as u8)
 }
 
+/// Standard output is for results alone: an error is the last line, or the last lines, of standard error.
+fn tell(error: &ClientError, format: Format) {
+    match format {
+        Format::Text => output::notice(error.to_string()),
+        Format::Json => output::notice(error.to_json()),
+    }
+}
+
+/// The format that is asked for by words that are no command line.
+fn format_in(words: &[OsString]) -> Format {
+    let asks = |pair: &[OsString]| pair[0] == "--output" && pair[1] == "json";
+    let json = words.windows(2).any(asks) || words.iter().any(|word| word == "--output=json");
+    if json { Format::Json } else { Format::Text }
+}
+
 /// Help and version go to standard output, wrong options to standard error; nobody has to read either.
-fn explain(error: &clap::Error) -> ExitCode {
+fn explain(error: &clap::Error, format: Format) -> ExitCode {
+    let is_error = !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if is_error && format == Format::Json {
+        let text = error.to_string();
+        let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        let message = first.strip_prefix("error: ").unwrap_or(first);
+        tell(&ClientError::usage(message).hint(rest.trim()), format);
+        return ExitCode::from(Exit::Usage as u8);
+    }
     let _ = error.print();
     let _ = std::io::stdout().flush();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-        _ => ExitCode::from(Exit::Usage as u8),
-    }
+    if is_error { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS }
 }
 
 #[cfg(test)]
@@ -161,7 +231,7 @@ mod tests {
             ("run --paralelism 2 prog", "--parallelism"),
             ("run -p none prog", "invalid value 'none'"),
             ("run -p 0 prog", "invalid value '0'"),
-            ("run -t yarn prog", "[possible values: local, remote]"),
+            ("run -t yarn prog", "[possible values: local, remote, yarn-session, yarn-application, yarn-per-job]"),
             ("run -D =x prog", "expected key=value"),
             ("lst", "similar subcommand exists: 'list'"),
             ("cancel", "<JOBID>"),

@@ -6,10 +6,13 @@ use flink_graph::{Configuration, configuration::options};
 use flink_protocol::client::{ClientRequest, ClientRequestBody, ClientResponse, ClientResponseBody};
 use flink_protocol::worker::TlsMaterial;
 use flink_transport::{Dialer, HandshakeError, Role, authority};
+use hadoop_rpc::yarn::ApplicationId;
 
 use crate::cluster_directory::{ClusterDirectoryOption, ClusterRecord};
 use crate::error::{ClientError, Exit, Result};
 use crate::settings;
+use crate::yarn::application::Application;
+use crate::yarn::locate;
 
 /// Longest time that connecting takes, handshake included, before the user is told.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,6 +24,10 @@ pub(crate) struct ClusterOptions {
     /// Address of the JobManager (default: the configuration, then the cluster started by `standalone start`)
     #[arg(short = 'm', long, value_name = "HOST:PORT")]
     pub(crate) jobmanager: Option<String>,
+
+    /// Application on YARN (-id, -yid; default: yarn.application.id, then the last session that was started from here)
+    #[arg(long, value_name = "APPLICATION", value_parser = locate::application_id, conflicts_with = "jobmanager")]
+    pub(crate) application_id: Option<ApplicationId>,
 
     #[command(flatten)]
     pub(crate) directory: ClusterDirectoryOption,
@@ -35,12 +42,27 @@ pub(crate) struct Cluster {
     material: Option<TlsMaterial>,
     frame_limit: u64,
     request_timeout: Duration,
+    patience: Duration,
+    /// The application that it is, when it is one on YARN: another attempt has another address.
+    application: Option<Application>,
 }
 
 impl ClusterOptions {
     /// The cluster that is meant; none when none is known.
     pub(crate) fn find(&self, configuration: &Configuration) -> Result<Option<Cluster>> {
+        if self.jobmanager.is_none()
+            && let Some(id) = locate::named(self.application_id, configuration)?
+        {
+            return locate::cluster(id, configuration).map(Some);
+        }
         let record = self.directory.folder()?.read()?;
+        if self.jobmanager.is_none()
+            && configuration.raw(options::JOB_MANAGER_RPC_ADDRESS.key).is_none()
+            && session_is_newer(configuration, record.as_ref())?
+            && let Some(session) = locate::remembered(configuration)?
+        {
+            return Ok(Some(session));
+        }
         let Some((address, origin)) = self.address(configuration, record.as_ref())? else { return Ok(None) };
         let ours = record.filter(|record| record.address == address);
         let tls = match &ours {
@@ -54,6 +76,8 @@ impl ClusterOptions {
             material,
             frame_limit: settings::get(configuration, &options::RPC_FRAME_SIZE)?.0,
             request_timeout: settings::get(configuration, &options::RPC_TIMEOUT)?,
+            patience: settings::get(configuration, &options::CLIENT_TIMEOUT)?,
+            application: None,
         }))
     }
 
@@ -61,8 +85,8 @@ impl ClusterOptions {
     pub(crate) fn require(&self, configuration: &Configuration) -> Result<Cluster> {
         self.find(configuration)?.ok_or_else(|| {
             ClientError::new(Exit::Unreachable, "no cluster is known").hint(
-                "start one with `flink-yarn standalone start`, or say where it is with -m HOST:PORT or \
-                 jobmanager.rpc.address",
+                "start one with `flink-yarn standalone start` or `flink-yarn session`, or say where it is with -m \
+                 HOST:PORT, jobmanager.rpc.address or --application-id",
             )
         })
     }
@@ -96,6 +120,14 @@ impl ClusterOptions {
     }
 }
 
+/// Whether a session on YARN was started later than the standalone cluster of this host.
+fn session_is_newer(configuration: &Configuration, record: Option<&ClusterRecord>) -> Result<bool> {
+    let Some(remembered) = locate::remembered_at(configuration)? else { return Ok(false) };
+    let remembered = remembered.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let remembered = i64::try_from(remembered.as_millis()).unwrap_or(i64::MAX);
+    Ok(record.is_none_or(|record| record.started <= remembered))
+}
+
 /// Completes `host` to `host:port`; IPv6 addresses stand in brackets.
 pub(crate) fn with_port(text: &str, port: u16) -> Result<String> {
     let text = text.trim();
@@ -121,17 +153,46 @@ impl Cluster {
             material,
             frame_limit: settings::get(configuration, &options::RPC_FRAME_SIZE)?.0,
             request_timeout: settings::get(configuration, &options::RPC_TIMEOUT)?,
+            patience: settings::get(configuration, &options::CLIENT_TIMEOUT)?,
+            application: None,
         })
     }
 
-    /// Connects, or says within seconds why not.
+    /// Longest time that a lost JobManager is looked for (`client.timeout`).
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// An application on YARN, with the address of its JobManager now.
+    pub(crate) fn on_yarn(
+        address: String,
+        material: TlsMaterial,
+        application: Application,
+        configuration: &Configuration,
+    ) -> Result<Self> {
+        let made = Self::new(address, Some(material), configuration)?;
+        Ok(Self { origin: format!("application {}", application.id()), application: Some(application), ..made })
+    }
+
+    /// Connects, or says within seconds why not. The JobManager of an application may be another one by now: YARN is asked
+    /// when the one that was known does not answer.
     pub(crate) async fn connect(&self) -> Result<Connection> {
+        let (failure, application) = match (self.connect_to(&self.address).await, &self.application) {
+            (Ok(connection), _) => return Ok(connection),
+            (Err(failure), None) => return Err(failure),
+            (Err(failure), Some(application)) => (failure, application),
+        };
+        let address = application.address(&application.report().await?)?;
+        if address == self.address { Err(failure) } else { self.connect_to(&address).await }
+    }
+
+    async fn connect_to(&self, address: &str) -> Result<Connection> {
         let dialer =
             Dialer::new(self.material.as_ref(), Role::Client, self.frame_limit, CONNECT_TIMEOUT).map_err(|error| {
                 ClientError::usage("the keys for connecting to the cluster cannot be used").because(&error)
             })?;
-        let inner = dialer.connect(&self.address, Role::JobManager).await.map_err(|error| self.unreachable(&error))?;
-        Ok(Connection { inner, next: 0, timeout: self.request_timeout, address: self.address.clone() })
+        let inner = dialer.connect(address, Role::JobManager).await.map_err(|error| self.unreachable(&error))?;
+        Ok(Connection { inner, next: 0, timeout: self.request_timeout, address: address.to_owned() })
     }
 
     fn unreachable(&self, error: &HandshakeError) -> ClientError {
@@ -215,7 +276,8 @@ mod tests {
     use super::*;
 
     fn options(folder: &std::path::Path, jobmanager: Option<&str>) -> ClusterOptions {
-        ClusterOptions { jobmanager: jobmanager.map(str::to_owned), directory: ClusterDirectoryOption::of(folder) }
+        let directory = ClusterDirectoryOption::of(folder);
+        ClusterOptions { jobmanager: jobmanager.map(str::to_owned), application_id: None, directory }
     }
 
     #[test]

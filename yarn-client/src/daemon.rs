@@ -8,11 +8,12 @@ use flink_protocol::worker::TlsMaterial;
 use flink_transport::{RestToken, Role, authority};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster_directory::ClusterDirectoryOption;
+use crate::cluster_directory::{ClusterDirectory, ClusterDirectoryOption};
 use crate::error::{ClientError, Result};
 use crate::output::{self, Format};
 use crate::settings::{self, ConfigurationOptions};
 use crate::standalone::keys;
+use crate::standalone::process::ProcessId;
 
 /// Why a JobManager or TaskManager ended with an error.
 pub type DaemonError = Box<dyn std::error::Error + Send + Sync>;
@@ -70,6 +71,45 @@ pub struct TaskManagerStart {
 pub struct Announcement {
     format: Format,
     what: &'static str,
+    /// The process of a standalone cluster in whose place this one was started, perhaps.
+    place: Option<Place>,
+}
+
+/// A place among the processes of a standalone cluster.
+#[derive(Debug)]
+struct Place {
+    cluster: ClusterDirectory,
+    name: String,
+    log: Option<PathBuf>,
+}
+
+impl Place {
+    /// From the configuration folder that `standalone start` made for the process: `CLUSTER/NAME`.
+    fn of(options: &DaemonOptions) -> Option<Self> {
+        let folder = std::path::absolute(options.configuration.config_dir.as_deref()?).ok()?;
+        let name = folder.file_name()?.to_str()?.to_owned();
+        Some(Self { cluster: ClusterDirectory::at(folder.parent()?), name, log: options.log_file.clone() })
+    }
+
+    /// Notes this process in place of one that has ended, so that `status` and `stop` know it.
+    fn take(&self, ready: &Ready) -> Result<()> {
+        // Whoever starts the cluster writes the record itself.
+        let (Some(own), Ok(_lock)) = (ProcessId::own(), self.cluster.lock_existing()) else { return Ok(()) };
+        let Some(mut record) = self.cluster.read()? else { return Ok(()) };
+        let mut here = record.processes.iter_mut().filter(|process| process.host.is_none());
+        let Some(place) = here.find(|process| process.name == self.name && !process.id.is_alive()) else {
+            return Ok(());
+        };
+        place.id = own;
+        if let Some(log) = &self.log {
+            place.log.clone_from(log);
+        }
+        if !ready.address.is_empty() {
+            record.address.clone_from(&ready.address);
+            record.rest.clone_from(&ready.rest);
+        }
+        self.cluster.write(&record)
+    }
 }
 
 /// What a process says of itself when it can be used.
@@ -84,6 +124,9 @@ pub struct Ready {
 impl Announcement {
     /// The process can be used.
     pub fn ready(self, ready: &Ready) {
+        if let Some(Err(error)) = self.place.as_ref().map(|place| place.take(ready)) {
+            output::notice(error.to_string());
+        }
         let text = match self.format {
             Format::Json => output::json_text(ready).unwrap_or_default(),
             Format::Text => self.sentence(ready),
@@ -179,11 +222,20 @@ impl DaemonOptions {
     }
 
     fn announcement(&self, what: &'static str) -> Announcement {
-        Announcement { format: self.output, what }
+        Announcement { format: self.output, what, place: Place::of(self) }
+    }
+
+    /// How readiness and errors are told.
+    fn format(&self) -> Format {
+        self.output
     }
 }
 
 impl JobManagerOptions {
+    pub(crate) fn format(&self) -> Format {
+        self.daemon.format()
+    }
+
     pub(crate) fn execute(&self, daemons: &dyn Daemons) -> Result<()> {
         let configuration = self.daemon.prepare()?;
         let tls = settings::get(&configuration, &options::SECURITY_SSL_INTERNAL_ENABLED)?;
@@ -201,6 +253,10 @@ impl JobManagerOptions {
 }
 
 impl TaskManagerOptions {
+    pub(crate) fn format(&self) -> Format {
+        self.daemon.format()
+    }
+
     pub(crate) fn execute(&self, daemons: &dyn Daemons) -> Result<()> {
         let configuration = self.daemon.prepare()?;
         let tls = settings::get(&configuration, &options::SECURITY_SSL_INTERNAL_ENABLED)?;
@@ -243,13 +299,50 @@ fn ended(what: &str, error: &(dyn std::error::Error + 'static)) -> ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster_directory::{ClusterRecord, ProcessRecord};
 
     #[test]
     fn readiness_is_one_line() {
         let ready = Ready { address: "h:1".to_owned(), rest: Some("http://h:2".to_owned()) };
-        let text = Announcement { format: Format::Text, what: "JobManager" }.sentence(&ready);
+        let text = Announcement { format: Format::Text, what: "JobManager", place: None }.sentence(&ready);
         assert_eq!(text, "JobManager is ready at h:1, REST API at http://h:2; Ctrl-C ends it");
         let json = output::json_text(&ready).unwrap();
         assert_eq!(serde_json::from_str::<Ready>(&json).unwrap(), ready);
+    }
+
+    #[test]
+    fn a_process_takes_the_place_of_one_that_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = ClusterDirectory::at(folder.path());
+        cluster.create().unwrap();
+        let own = ProcessId::own().unwrap();
+        let process = |name: &str, id: &ProcessId| ProcessRecord {
+            name: name.to_owned(),
+            host: None,
+            id: id.clone(),
+            log: PathBuf::from("old.log"),
+        };
+        let ended = ProcessId { start_time: own.start_time + 1, ..own.clone() };
+        let mut record = ClusterRecord {
+            address: "h:1".to_owned(),
+            rest: None,
+            tls: true,
+            started: 1,
+            processes: vec![process("jobmanager", &ended), process("taskmanager-0", &ended)],
+        };
+        cluster.write(&record).unwrap();
+        let ready = Ready { address: "h:3".to_owned(), rest: Some("http://h:4".to_owned()) };
+        let place = |name: &str| Place { cluster: cluster.clone(), name: name.to_owned(), log: Some("new.log".into()) };
+        place("jobmanager").take(&ready).unwrap();
+        (record.address, record.rest) = (ready.address.clone(), ready.rest.clone());
+        record.processes[0] = ProcessRecord { log: "new.log".into(), ..process("jobmanager", &own) };
+        assert_eq!(cluster.read().unwrap().as_ref(), Some(&record));
+        // One that lives keeps its place, and there is none for a stranger.
+        place("jobmanager").take(&Ready { address: "h:5".to_owned(), rest: None }).unwrap();
+        place("taskmanager-7").take(&ready).unwrap();
+        assert_eq!(cluster.read().unwrap(), Some(record));
+        let elsewhere = ClusterDirectory::at(&folder.path().join("none"));
+        Place { cluster: elsewhere, name: "jobmanager".to_owned(), log: None }.take(&ready).unwrap();
+        assert!(!folder.path().join("none").exists());
     }
 }

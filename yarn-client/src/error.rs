@@ -1,6 +1,8 @@
 use std::error::Error;
 use std::fmt;
 
+use serde::Serialize;
+
 /// Why a command did not end well: the exit codes of `flink-yarn`, for scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -74,6 +76,13 @@ impl ClientError {
         self
     }
 
+    /// Leaves out causes that the user has read already.
+    #[must_use]
+    pub(crate) fn without_causes_in(mut self, shown: &str) -> Self {
+        self.causes.retain(|cause| !shown.contains(cause.as_str()));
+        self
+    }
+
     /// Says what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -85,6 +94,25 @@ impl ClientError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// The error as one line of JSON, for commands with `--output json`.
+    pub(crate) fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Told<'a> {
+            error: Content<'a>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        struct Content<'a> {
+            message: &'a str,
+            causes: &'a [String],
+            hint: Option<&'a str>,
+            exit_code: u8,
+        }
+        let Self { exit, message, causes, hint } = self;
+        let content = Content { message, causes, hint: hint.as_deref(), exit_code: *exit as u8 };
+        serde_json::to_string(&Told { error: content }).unwrap_or_else(|_| self.to_string())
     }
 }
 
@@ -116,5 +144,7 @@ mod tests {
         let error = ClientError::usage("no file `a`").because_text("not found").because_text("found").hint("look");
         assert_eq!(error.to_string(), "error: no file `a`\n  caused by: not found\nhint: look");
         assert_eq!(error.exit(), Exit::Usage);
+        let expected = r#"{"error":{"message":"no file `a`","causes":["not found"],"hint":"look","exit-code":2}}"#;
+        assert_eq!(error.to_json(), expected);
     }
 }

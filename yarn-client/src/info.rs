@@ -5,7 +5,7 @@ use flink_graph::configuration::options;
 use flink_graph::{JobGraph, plan};
 
 use crate::error::{ClientError, Exit, Result};
-use crate::output;
+use crate::output::{self, Format};
 use crate::program::{Planned, Planner, Program, ProgramArguments, StandardOutput};
 use crate::run::{block_on, duration};
 use crate::settings::ConfigurationOptions;
@@ -58,6 +58,13 @@ pub(crate) struct InfoOptions {
     program: Option<ProgramArguments>,
 }
 
+impl InfoOptions {
+    /// How errors are told.
+    pub(crate) fn format(&self) -> Format {
+        if self.output == PlanFormat::Json { Format::Json } else { Format::Text }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn execute(options: &InfoOptions) -> Result<()> {
     let program = Program::find(options.program.as_ref(), "info")?;
@@ -67,8 +74,8 @@ pub(crate) fn execute(options: &InfoOptions) -> Result<()> {
             configuration.set(options::DEFAULT_PARALLELISM.key, parallelism.to_string());
         }
     })?;
-    let mut planner = Planner::new(program, configuration, StandardOutput::Error, options.plan_timeout);
-    match block_on(planner.plan(&[]))? {
+    let planner = Planner::new(program, configuration, StandardOutput::Error, options.plan_timeout);
+    match block_on(planner.plan())? {
         Planned::Graph(graph) => show(&graph, options.output),
         Planned::Ended => Err(ClientError::new(Exit::Program, format!("{name} ended without executing a job"))
             .hint("its main must call execute() with these arguments for there to be a plan")),

@@ -24,6 +24,9 @@ mod connection;
 /// The user's program: found, started in plan mode, hashed.
 mod program;
 
+/// Applications on YARN: `session`, `kill`, `doctor`, and what `run`, `list`, `cancel` and `logs` need of them.
+mod yarn;
+
 /// `flink-yarn run`
 mod run;
 
@@ -50,6 +53,9 @@ mod completions;
 
 /// Durations, dates and counts as people read them.
 mod human;
+
+#[doc(hidden)]
+pub mod decoders;
 
 pub use command::execute;
 pub use daemon::{Announcement, DaemonError, Daemons, JobManagerStart, Ready, TaskManagerStart};

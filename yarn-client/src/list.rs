@@ -67,6 +67,13 @@ struct JsonJob<'a> {
     tasks: std::collections::BTreeMap<String, u32>,
 }
 
+impl ListOptions {
+    /// How result and errors are told.
+    pub(crate) fn format(&self) -> Format {
+        self.output
+    }
+}
+
 /// Runs the command.
 pub(crate) fn execute(options: &ListOptions) -> Result<()> {
     let configuration = options.configuration.load(|_| {})?;

@@ -2,15 +2,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
-use flink_graph::JobId;
+use flink_graph::{Configuration, JobId};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, LogRequest};
 use flink_protocol::overview::LogPiece;
+use hadoop_rpc::yarn::{ApplicationId, ContainerId};
 
-use crate::connection::{ClusterOptions, Connection, unexpected};
+use crate::connection::{Cluster, ClusterOptions, Connection, unexpected};
 use crate::error::{ClientError, Result};
 use crate::output;
 use crate::run::block_on;
 use crate::settings::ConfigurationOptions;
+use crate::yarn::application::Application;
+use crate::yarn::{locate, logs as collected};
 
 /// Pause before a log that was read to its end is asked for more.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
@@ -20,7 +23,9 @@ Examples:
   flink-yarn logs                           the JobManager's log
   flink-yarn logs --taskmanager tm-1        the log of a TaskManager; a beginning of its id is enough
   flink-yarn logs --job JOBID               what the job's tasks printed, of all TaskManagers that ran it
-  flink-yarn logs --job JOBID -f            the same, and on as it is written";
+  flink-yarn logs --job JOBID -f            the same, and on as it is written
+  flink-yarn logs -id APPLICATION           of an application on YARN; when it has ended, what YARN has collected
+  flink-yarn logs --container CONTAINER     of one container on YARN, running or ended";
 
 /// Options of `logs`.
 #[derive(Debug, Args)]
@@ -37,6 +42,10 @@ pub(crate) struct LogsOptions {
     /// The log of the JobManager (the default)
     #[arg(long = "jobmanager", conflicts_with_all = ["job", "taskmanager"])]
     of_jobmanager: bool,
+
+    /// The logs of this container on YARN
+    #[arg(long, value_name = "CONTAINER", value_parser = locate::container_id, conflicts_with_all = ["taskmanager", "of_jobmanager"])]
+    container: Option<ContainerId>,
 
     /// Go on as more is written
     #[arg(short, long)]
@@ -57,6 +66,10 @@ struct LogClusterOptions {
     #[arg(short = 'm', value_name = "HOST:PORT")]
     address: Option<String>,
 
+    /// Application on YARN (-id; default: yarn.application.id, then the last session that was started from here)
+    #[arg(long, value_name = "APPLICATION", value_parser = locate::application_id, conflicts_with = "address")]
+    application_id: Option<ApplicationId>,
+
     #[command(flatten)]
     directory: crate::cluster_directory::ClusterDirectoryOption,
 }
@@ -70,9 +83,7 @@ struct Log {
 /// Runs the command.
 pub(crate) fn execute(options: &LogsOptions) -> Result<()> {
     let configuration = options.configuration.load(|_| {})?;
-    let found =
-        ClusterOptions { jobmanager: options.cluster.address.clone(), directory: options.cluster.directory.clone() };
-    let cluster = found.require(&configuration)?;
+    let Some(cluster) = options.cluster(&configuration)? else { return Ok(()) };
     block_on(async {
         let mut connection = cluster.connect().await?;
         let logs = options.logs(&mut connection).await?;
@@ -81,8 +92,35 @@ pub(crate) fn execute(options: &LogsOptions) -> Result<()> {
 }
 
 impl LogsOptions {
+    /// The cluster whose processes are asked; none when the logs were shown already, because it is an application that has
+    /// ended.
+    fn cluster(&self, configuration: &Configuration) -> Result<Option<Cluster>> {
+        let of_container = self.container.map(ContainerId::application);
+        let id = match &self.cluster.address {
+            Some(_) => None,
+            None => locate::named(self.cluster.application_id.or(of_container), configuration)?,
+        };
+        let Some(id) = id else {
+            let (jobmanager, directory) = (self.cluster.address.clone(), self.cluster.directory.clone());
+            let options = ClusterOptions { jobmanager, application_id: None, directory };
+            return options.require(configuration).map(Some);
+        };
+        let application = Application::find(id, configuration)?;
+        block_on(async {
+            let report = application.resource_manager().find(id).await?;
+            if report.as_ref().is_some_and(|report| !report.state.is_terminal()) {
+                return application.cluster(configuration).await.map(Some);
+            }
+            let container = self.container.map(|id| id.to_string()).or_else(|| self.taskmanager.clone());
+            collected::show_ended(&application, report, container, self.job, self.of_jobmanager).await.map(|()| None)
+        })
+    }
+
     async fn logs(&self, connection: &mut Connection) -> Result<Vec<Log>> {
-        let task_managers = match (&self.taskmanager, self.job) {
+        let of_container = self.container.map(|id| id.to_string());
+        let task_managers = match (self.taskmanager.as_ref().or(of_container.as_ref()), self.job) {
+            // The first container of an attempt is the ApplicationMaster's.
+            (Some(_), None) if self.container.is_some_and(|id| id.number() == 1) => vec![None],
             (Some(beginning), _) => vec![Some(self.task_manager(connection, beginning).await?)],
             (None, Some(job)) => {
                 let ran_it = task_managers_of(connection, job).await?;
@@ -129,7 +167,7 @@ async fn task_managers_of(connection: &mut Connection, job: JobId) -> Result<BTr
 impl Log {
     fn new(task_manager: Option<String>, job: Option<JobId>) -> Self {
         let title = task_manager.as_ref().map_or_else(|| "JobManager".to_owned(), |id| format!("TaskManager {id}"));
-        Self { title, request: LogRequest { task_manager, job, offset: 0 } }
+        Self { title, request: LogRequest { task_manager, job, ..LogRequest::default() } }
     }
 
     /// Writes what there is; true when that was anything.

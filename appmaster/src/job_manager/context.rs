@@ -26,6 +26,8 @@ pub(crate) struct Context {
     /// Jobs that have done what was due: once slots are given out, they let go of workers that they do not need.
     pub(crate) rested: BTreeSet<JobId>,
     pub(crate) actions: Vec<Action>,
+    /// What keeps TaskManagers from coming, where somebody knows it.
+    pub(crate) resource_note: Option<String>,
 }
 
 /// Regions that wait for slots, in the order of their jobs' submission: an older job is not held up by a younger one.
@@ -85,6 +87,7 @@ impl Context {
             touched: BTreeSet::new(),
             rested: BTreeSet::new(),
             actions: Vec::new(),
+            resource_note: None,
         }
     }
 

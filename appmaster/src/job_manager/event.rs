@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use flink_graph::{JobGraph, JobId, JobStatus};
+use flink_graph::{JobGraph, JobId, JobStatus, TaskManagerId};
 use flink_protocol::client::ClientResponseBody;
 use flink_protocol::task_manager::{ToJobManager, ToTaskManager};
 use flink_protocol::{Envelope, TimestampMillis};
@@ -50,6 +50,20 @@ pub enum Event {
         /// What is asked.
         call: ClientCall,
     },
+    /// Whoever runs the TaskManagers' containers says that one is gone.
+    TaskManagerLost {
+        /// Which one.
+        task_manager: TaskManagerId,
+        /// The cause in words.
+        reason: String,
+    },
+    /// An idle TaskManager is to end; one that is not idle goes on (see [`crate::job_manager::JobManager::is_idle`]).
+    ReleaseTaskManager {
+        /// Which one.
+        task_manager: TaskManagerId,
+    },
+    /// What keeps TaskManagers from coming, for people; `None` when nothing does.
+    ResourceNote(Option<String>),
     /// Time has passed. Needed at [`crate::job_manager::JobManager::next_deadline`], harmless at any other time.
     Tick,
 }

@@ -46,6 +46,9 @@ pub mod slot_sharing;
 /// The registered TaskManagers: connections, slots, workers.
 pub mod task_managers;
 
+/// What the jobs want of TaskManagers, and what they have.
+pub mod resources;
+
 /// What the parts of the JobManager share while an event is handled.
 mod context;
 
@@ -60,4 +63,5 @@ mod manager;
 
 pub use config::JobManagerConfig;
 pub use event::{Action, ClientCall, ConnectionId, Event, Now};
-pub use manager::JobManager;
+pub use manager::{EndedJob, JobManager};
+pub use resources::{ClusterResources, TaskManagerUse};

@@ -25,7 +25,16 @@ struct Holder {
     attempt: ExecutionAttemptId,
     last_request: u64,
     last_answer: Option<usize>,
-    splits: Vec<(usize, bool)>,
+    splits: Vec<(usize, Locality)>,
+}
+
+/// Where a split's data is, seen from the host that reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Locality {
+    Local,
+    Remote,
+    /// The split names no host.
+    Anywhere,
 }
 
 impl InputSplitAssigner {
@@ -58,12 +67,19 @@ impl InputSplitAssigner {
     /// How far the splits are handed out.
     #[must_use]
     pub fn counts(&self) -> SplitCounts {
-        let held = || self.holders.values().flat_map(|holder| &holder.splits);
-        SplitCounts {
-            total: count(self.splits.len()),
-            assigned: count(held().count()),
-            local: count(held().filter(|(_, local)| *local).count()),
+        let mut counts = SplitCounts { total: count(self.splits.len()), ..SplitCounts::default() };
+        for (index, locality) in self.holders.values().flat_map(|holder| &holder.splits) {
+            let length = self.splits.get(*index).map(|split| split.length).unwrap_or_default();
+            counts.assigned += 1;
+            let (splits, bytes) = match locality {
+                Locality::Local => (&mut counts.local, &mut counts.local_bytes),
+                Locality::Remote => (&mut counts.remote, &mut counts.remote_bytes),
+                Locality::Anywhere => continue,
+            };
+            *splits += 1;
+            *bytes = bytes.saturating_add(length);
         }
+        counts
     }
 
     fn assign(&mut self, attempt: ExecutionAttemptId, request: u64, host: &str) -> Option<usize> {
@@ -84,17 +100,23 @@ impl InputSplitAssigner {
     }
 
     /// The largest split on the host, else the largest of all.
-    fn take(&mut self, host: &str) -> Option<(usize, bool)> {
-        let local = self.free_by_host.get(host).and_then(|ranks| ranks.first().copied());
+    fn take(&mut self, host: &str) -> Option<(usize, Locality)> {
+        let local = self.free_by_host.get(&host_key(host)).and_then(|ranks| ranks.first().copied());
         let rank = local.or_else(|| self.free.first().copied())?;
         self.free.remove(&rank);
         let index = rank.1 as usize;
-        for host in self.splits.get(index).map(|split| split.hosts.as_slice()).unwrap_or_default() {
-            if let Some(ranks) = self.free_by_host.get_mut(host) {
+        let hosts = self.splits.get(index).map(|split| split.hosts.as_slice()).unwrap_or_default();
+        for host in hosts {
+            if let Some(ranks) = self.free_by_host.get_mut(&host_key(host)) {
                 ranks.remove(&rank);
             }
         }
-        Some((index, local.is_some()))
+        let locality = match local {
+            Some(_) => Locality::Local,
+            None if hosts.is_empty() => Locality::Anywhere,
+            None => Locality::Remote,
+        };
+        Some((index, locality))
     }
 
     fn put(&mut self, index: usize) {
@@ -102,9 +124,18 @@ impl InputSplitAssigner {
         let rank = (Reverse(split.length), count(index));
         self.free.insert(rank);
         for host in &split.hosts {
-            self.free_by_host.entry(host.clone()).or_default().insert(rank);
+            self.free_by_host.entry(host_key(host)).or_default().insert(rank);
         }
     }
+}
+
+/// What two names of one host have in common: HDFS may know it with its domain and YARN without, or in capitals.
+fn host_key(host: &str) -> String {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    if host.parse::<std::net::IpAddr>().is_ok() {
+        return host;
+    }
+    host.split('.').next().unwrap_or_default().to_owned()
 }
 
 fn count(number: usize) -> u32 {
@@ -141,7 +172,38 @@ mod tests {
         let mut assigner = InputSplitAssigner::new(splits);
         assigner.next(attempt(0, 0), 0, "a");
         assigner.next(attempt(1, 0), 0, "c");
-        assert_eq!(assigner.counts(), SplitCounts { total: 4, assigned: 2, local: 1 });
+        let expected = SplitCounts { total: 4, assigned: 2, local: 1, remote: 1, local_bytes: 3, remote_bytes: 9 };
+        assert_eq!(assigner.counts(), expected);
+    }
+
+    #[test]
+    fn a_split_with_several_hosts_is_local_on_each_of_them() {
+        let hosts: [&[&str]; 6] = [&["a", "b"], &["b", "c"], &["c", "a"], &["a", "b", "c"], &["c"], &[]];
+        let splits = hosts.iter().zip(0..).map(|(hosts, number)| split(number, 1, hosts)).collect();
+        let mut assigner = InputSplitAssigner::new(splits);
+        // As long as a host has a free split, it gets one of its own, and no split is given out twice.
+        for (request, host, expected) in [(0, "a", 0), (0, "b", 1), (0, "c", 2), (1, "b", 3), (1, "c", 4), (1, "a", 5)] {
+            let subtask = u32::from(host.as_bytes()[0]);
+            let found = assigner.next(attempt(subtask, 0), request, host).flatten().map(|split| split.number);
+            assert_eq!(found, Some(expected), "{host}");
+        }
+        let counts = assigner.counts();
+        assert_eq!((counts.assigned, counts.local, counts.remote), (6, 5, 0), "a split without hosts is neither");
+    }
+
+    #[test]
+    fn a_host_has_several_names() {
+        let check = |split_host: &str, host: &str, local: u32| {
+            let mut assigner = InputSplitAssigner::new(vec![split(0, 7, &[split_host])]);
+            assigner.next(attempt(0, 0), 0, host);
+            let counts = assigner.counts();
+            assert_eq!((counts.local, counts.remote), (local, 1 - local), "{split_host} {host}");
+        };
+        check("node1.example.com", "node1", 1);
+        check("Node1", "node1.example.com.", 1);
+        check("node1.example.com", "node2.example.com", 0);
+        check("127.0.0.2", "127.0.0.2", 1);
+        check("127.0.0.2", "127.0.0.3", 0);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
+use super::proxy::{Peer, ProxyRule};
 
 /// Shortest token: what is guessed at one try a millisecond for a year is far below.
 const SHORTEST_TOKEN: usize = 16;
@@ -69,6 +70,8 @@ enum Credential {
 /// |---|---|---|---|
 /// | GET, HEAD; the server listens on loopback | allowed | 401 | allowed |
 /// | GET, HEAD; it listens elsewhere | 401 | 401 | allowed |
+/// | GET, HEAD; there is a proxy, and it asks | allowed | 401 | allowed |
+/// | GET, HEAD; there is a proxy, and somebody else asks | sent to the proxy | 401 | allowed |
 /// | anything else | 401 (403 when the server has no token) | 401 | allowed |
 ///
 /// On top, against pages in a browser of somebody on this host: a request without the token must be addressed to
@@ -82,6 +85,8 @@ pub(super) struct Guard {
     pub(super) token: Option<AccessToken>,
     /// More names that clients may call the server by.
     pub(super) hosts: Vec<String>,
+    /// YARN's web proxy.
+    pub(super) proxy: Option<ProxyRule>,
 }
 
 impl Guard {
@@ -101,16 +106,24 @@ impl Guard {
         }
         check_origin(&request.headers, &target)?;
         if is_reading(&request.method) {
-            self.check_reading(credential)
+            self.check_reading(credential, request)
         } else {
             check_fetch_site(&request.headers)?;
             self.check_changing(credential)
         }
     }
 
-    fn check_reading(&self, credential: Credential) -> Result<(), Failure> {
-        if self.loopback || credential == Credential::Right {
+    fn is_from_proxy(&self, request: &Parts) -> bool {
+        let peer = request.extensions.get::<Peer>();
+        self.proxy.as_ref().zip(peer).is_some_and(|(proxy, peer)| proxy.admits(peer.0))
+    }
+
+    fn check_reading(&self, credential: Credential, request: &Parts) -> Result<(), Failure> {
+        if self.loopback || credential == Credential::Right || self.is_from_proxy(request) {
             return Ok(());
+        }
+        if let Some(location) = self.proxy.as_ref().and_then(|proxy| proxy.location(&request.uri)) {
+            return Err(Failure::elsewhere(location));
         }
         Err(Failure::new(
             StatusCode::UNAUTHORIZED,
@@ -215,7 +228,7 @@ mod tests {
 
     fn guard(loopback: bool, token: bool) -> Guard {
         let token = token.then(|| AccessToken::new(TOKEN).unwrap());
-        Guard { loopback, token, hosts: vec!["Flink.example".to_owned()] }
+        Guard { loopback, token, hosts: vec!["Flink.example".to_owned()], proxy: None }
     }
 
     fn status(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> u16 {
@@ -249,6 +262,28 @@ mod tests {
             check(&guard(true, false), change, [403, 401, 401]);
             check(&guard(false, false), change, [403, 401, 401]);
         }
+    }
+
+    #[test]
+    fn a_proxy_may_read_and_others_are_sent_to_it() {
+        let mut guard = guard(false, true);
+        let base = Some("http://rm/proxy/a".to_owned());
+        guard.proxy = Some(ProxyRule { addresses: vec!["10.0.0.1".parse().unwrap()], base });
+        let check = |method: &str, peer: &str, token: bool, expected: u16| {
+            let mut request = Request::builder().method(method).uri("/v1/jobs").header("host", "am:1");
+            if token {
+                request = request.header("authorization", format!("Bearer {TOKEN}"));
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            parts.extensions.insert(Peer(format!("{peer}:1").parse().unwrap()));
+            let status = guard.check(&parts).map_or_else(|failure| failure.status.as_u16(), |()| 200);
+            assert_eq!(status, expected, "{method} {peer} {token}");
+        };
+        check("GET", "10.0.0.1", false, 200);
+        check("GET", "10.0.0.2", false, 302);
+        check("GET", "10.0.0.2", true, 200);
+        check("PATCH", "10.0.0.1", false, 401);
+        check("PATCH", "10.0.0.2", true, 200);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::header::{LOCATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -11,11 +11,23 @@ use super::view::Unavailable;
 pub(super) struct Failure {
     pub(super) status: StatusCode,
     pub(super) message: String,
+    /// Where to ask instead.
+    location: Option<HeaderValue>,
 }
 
 impl Failure {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), location: None }
+    }
+
+    /// Sends the caller to another address.
+    pub(super) fn elsewhere(location: String) -> Self {
+        let mut failure = Self::new(
+            StatusCode::FOUND,
+            "reading needs the header `Authorization: Bearer <token>`, or goes through YARN's web proxy",
+        );
+        failure.location = HeaderValue::try_from(location).ok();
+        failure
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
@@ -38,6 +50,9 @@ impl IntoResponse for Failure {
         let mut response = (self.status, Json(json!({ "errors": [self.message] }))).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(location) = self.location {
+            response.headers_mut().insert(LOCATION, location);
         }
         response
     }

@@ -2,7 +2,9 @@ use std::fmt;
 
 use flink_graph::JobStatus;
 use flink_protocol::TimestampMillis;
-use flink_protocol::overview::{ClusterOverview, JobDetails, SubtaskMetrics, TaskManagerSummary, VertexDetails};
+use flink_protocol::overview::{
+    ClusterOverview, JobDetails, SplitCounts, SubtaskMetrics, TaskManagerSummary, VertexDetails,
+};
 use serde_json::{Value, json};
 
 use super::jobs::entered;
@@ -83,6 +85,18 @@ pub(super) fn of_job(job: &JobDetails, now: TimestampMillis) -> Vec<Metric> {
     ]
 }
 
+/// The input splits of a source: local ones were handed to a TaskManager on a host that holds the data.
+pub(super) fn of_splits(splits: &SplitCounts) -> Vec<Metric> {
+    vec![
+        gauge("numSplits", splits.total, "Input splits of the source."),
+        counter("numSplitsAssigned", splits.assigned.into(), "Input splits handed out."),
+        counter("numSplitsLocal", splits.local.into(), "Input splits handed to a host that holds their data."),
+        counter("numSplitsRemote", splits.remote.into(), "Input splits handed to a host that does not hold their data."),
+        counter("splitBytesLocal", splits.local_bytes, "Bytes of the local input splits."),
+        counter("splitBytesRemote", splits.remote_bytes, "Bytes of the remote input splits."),
+    ]
+}
+
 /// A subtask.
 pub(super) fn of_task(metrics: &SubtaskMetrics) -> Vec<Metric> {
     vec![
@@ -135,7 +149,8 @@ pub(super) fn answer_vertex(vertex: &VertexDetails, get: Option<&str>) -> Value 
         let name = move |metric: Metric| (format!("{}.{}", subtask.subtask, metric.id), metric.value);
         of_task(&subtask.metrics).into_iter().map(name)
     });
-    answer_named(named.take(MOST_LISTED), get)
+    let splits = vertex.splits.iter().flat_map(of_splits).map(|metric| (metric.id.to_owned(), metric.value));
+    answer_named(splits.chain(named).take(MOST_LISTED), get)
 }
 
 fn answer_named(metrics: impl Iterator<Item = (String, Figure)>, get: Option<&str>) -> Value {

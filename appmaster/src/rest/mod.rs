@@ -13,6 +13,12 @@ mod view;
 /// Who may do what: tokens, and the rules that keep browsers' pages out.
 mod access;
 
+/// The proxy through which YARN shows the API.
+mod proxy;
+
+/// The page at the root.
+mod index;
+
 /// Errors as answers.
 mod failure;
 
@@ -43,10 +49,15 @@ mod prometheus;
 /// Sockets: bounded connections with time-outs.
 mod connections;
 
+/// For tests with hostile bytes.
+#[doc(hidden)]
+pub mod probe;
+
 #[cfg(test)]
 mod tests;
 
 pub use access::{AccessToken, InvalidToken};
+pub use proxy::ProxyRule;
 pub use connections::{RestError, RestOptions, RestServer, serve};
 pub use view::{Answer, Cancellation, ClusterView, Unavailable};
 

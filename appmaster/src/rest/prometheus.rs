@@ -42,6 +42,7 @@ pub(super) fn page(scrape: &Scrape<'_>) -> String {
     page.scope("flink_jobmanager", &[(String::new(), metrics::of_job_manager(scrape.cluster, scrape.process))]);
     jobs_by_status(&mut page, scrape.jobs);
     page.scope("flink_jobmanager_job", &job_rows(scrape));
+    page.scope("flink_jobmanager_job_source", &source_rows(scrape));
     let task_managers = scrape.task_managers.iter().map(|task_manager| {
         let labels = labels(&[("host", &task_manager.host), ("tm_id", &task_manager.id)]);
         (labels, metrics::of_task_manager(task_manager))
@@ -79,6 +80,22 @@ fn job_rows(scrape: &Scrape<'_>) -> Vec<(String, Vec<Metric>)> {
         (labels, metrics::of_job(job, scrape.now))
     };
     scrape.details.iter().map(row).collect()
+}
+
+fn source_rows(scrape: &Scrape<'_>) -> Vec<(String, Vec<Metric>)> {
+    let mut rows = Vec::new();
+    for job in scrape.details {
+        for vertex in &job.vertices {
+            let labels = labels(&[
+                ("job_id", &job.summary.id),
+                ("job_name", &job.summary.name),
+                ("task_id", &vertex.id),
+                ("task_name", &vertex.name),
+            ]);
+            rows.extend(vertex.splits.as_ref().map(|splits| (labels, metrics::of_splits(splits))));
+        }
+    }
+    rows
 }
 
 fn task_rows(scrape: &Scrape<'_>) -> Vec<(String, Vec<Metric>)> {

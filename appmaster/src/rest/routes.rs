@@ -19,7 +19,7 @@ use super::access::Guard;
 use super::failure::Failure;
 use super::process::Process;
 use super::view::{Answer, Cancellation, ClusterView};
-use super::{configuration, jobs, metrics, now_millis, prometheus, task_managers, vertices};
+use super::{configuration, index, jobs, metrics, now_millis, prometheus, task_managers, vertices};
 
 /// Longest wait for the view.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     for (path, methods) in routes() {
         api = api.route(path, methods);
     }
-    let all = Router::new().nest("/v1", api.clone()).merge(api).route("/metrics", get(scrape));
+    let all = Router::new().nest("/v1", api.clone()).merge(api).route("/metrics", get(scrape)).route("/", get(index::page));
     all.method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .layer(from_fn_with_state(Arc::clone(&shared), guarded))

@@ -104,6 +104,29 @@ async fn a_program_that_dies_fails_its_job_over_tls() {
 }
 
 #[tokio::test]
+async fn a_task_manager_cannot_take_anothers_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = CertificateAuthority::new("c1").unwrap();
+    let own = authority.issue(Role::JobManager, "jm", 0).unwrap();
+    let handle = JobManagerServer::start(ServerOptions::network(configuration(&folder), Some(own))).await.unwrap();
+    let start = |name: &str, id: &str| {
+        let keys = authority.issue(Role::TaskManager, name, 0).unwrap();
+        let dialer = Dialer::new(Some(&keys), Role::TaskManager, 64 << 20, PATIENCE).unwrap();
+        let connector = NetworkConnector::new(dialer, handle.rpc_address().unwrap().to_string(), PATIENCE);
+        let launcher = ProcessLauncher::new(64 << 20);
+        run(TaskManagerProcess::new(configuration(&folder), TaskManagerId(id.into()), connector, launcher))
+    };
+    let _first = start("tm-1", "tm-1@host");
+    until(&handle, |job_manager| job_manager.overview().task_managers == 1).await;
+    let impostor = start("tm-2", "tm-1@other");
+    let ended = tokio::time::timeout(PATIENCE, impostor.running).await.unwrap().unwrap();
+    let error = ended.unwrap_err().to_string();
+    assert!(error.contains("is that of TaskManager `tm-2`, and the id is `tm-1@other`"), "{error}");
+    assert_eq!(handle.query(|job_manager| job_manager.overview().task_managers).await.unwrap(), 1);
+    handle.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_cluster_in_one_process_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let handle = JobManagerServer::start(ServerOptions::local(configuration(&folder))).await.unwrap();

@@ -9,7 +9,7 @@ use flink_protocol::client::{ClientRequest, ClientResponse};
 use flink_protocol::task_manager::{ToJobManager, ToTaskManager};
 use flink_protocol::{Envelope, Epoch};
 use flink_transport::channels::in_memory;
-use flink_transport::{Acceptor, ChannelPair, Connection, Role};
+use flink_transport::{Acceptor, ChannelPair, Connection, PeerIdentity, Role};
 
 use super::event_loop::{Input, Outlet};
 use crate::job_manager::ConnectionId;
@@ -68,6 +68,7 @@ pub(super) async fn feed<In, Out>(
     channels: ChannelPair<In, Out>,
     kind: Kind<In, Out>,
     inputs: mpsc::Sender<Input>,
+    admits: impl Fn(&In) -> bool,
 ) {
     let ChannelPair { mut incoming, outgoing } = channels;
     let connected = Input::Connected { connection, address, outlet: (kind.outlet)(outgoing) };
@@ -77,6 +78,9 @@ pub(super) async fn feed<In, Out>(
     // One peer must not fill the queue that all share.
     let places = Arc::new(Semaphore::new(kind.in_flight));
     while let Some(message) = incoming.recv().await {
+        if !admits(&message) {
+            break;
+        }
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         if inputs.send((kind.input)(connection, message, place)).await.is_err() {
             return;
@@ -138,11 +142,35 @@ impl Listener {
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let (address, inputs) = (Some(address), self.inputs.clone());
         if connection.peer == Role::TaskManager {
+            let identity = connection.identity.clone();
             let channels = connection.into_channels(TASK_MANAGER_MESSAGES, SEND_QUEUE, self.write_timeout);
-            feed(id, address, channels, TASK_MANAGER, inputs).await;
+            // Weak: the connection closes when the event loop gives its sender up.
+            let (epoch, to_it) = (self.epoch, channels.outgoing.downgrade());
+            let admits = move |envelope: &Envelope<ToJobManager>| match impostor(identity.as_ref(), &envelope.message) {
+                None => true,
+                Some(reason) => {
+                    tracing::warn!(%reason, "registration refused");
+                    let message = ToTaskManager::RefuseRegistration { reason };
+                    // It is disconnected whether or not it can still be told.
+                    let _ = to_it.upgrade().map(|to_it| to_it.try_send(Envelope { epoch, message }));
+                    false
+                }
+            };
+            feed(id, address, channels, TASK_MANAGER, inputs, admits).await;
         } else {
             let channels = connection.into_channels(1, SEND_QUEUE, self.write_timeout);
-            feed(id, address, channels, CLIENT, inputs).await;
+            feed(id, address, channels, CLIENT, inputs, |_| true).await;
         }
     }
+}
+
+/// Why a registration is refused whose id is not that of the certificate that it came under: a TaskManager must not take
+/// another's place.
+fn impostor(identity: Option<&PeerIdentity>, message: &ToJobManager) -> Option<String> {
+    let (Some(identity), ToJobManager::RegisterTaskManager(registration)) = (identity, message) else { return None };
+    let id = &registration.id.0;
+    let name = &identity.name;
+    (!identity.may_be(id)).then(|| {
+        format!("the certificate is that of TaskManager `{name}`, and the id is `{id}`: each needs keys of its own")
+    })
 }

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use flink_graph::TaskManagerId;
+use flink_graph::{JobGraph, JobId, TaskManagerId};
 use flink_protocol::client::{ClientRequest, ClientResponse, ClientResponseBody};
 use flink_protocol::task_manager::{ToJobManager, ToTaskManager};
 use flink_protocol::{Envelope, Epoch};
@@ -18,15 +18,18 @@ use flink_transport::{Acceptor, Role, token};
 use super::artifacts::ArtifactStore;
 use super::connections::{HANDSHAKE_TIMEOUT, Listener, MOST_HANDSHAKES};
 use super::handle::{Handle, Shared};
+use super::keeping::{Asker, Keeping};
 use super::options::{ServerError, ServerOptions, Settings, epoch_of_now, listen_error};
 use super::requests::PendingLog;
-use crate::job_manager::{Action, ClientCall, ConnectionId, Event, JobManager, JobManagerConfig, Now};
+use crate::job_manager::{
+    Action, ClientCall, ClusterResources, ConnectionId, Event, JobManager, JobManagerConfig, Now,
+};
 
 /// Inputs that may wait; who sends more waits itself.
 const INPUT_QUEUE: usize = 1024;
 
 /// The connection of those who use the [`Handle`].
-const OWN_CONNECTION: ConnectionId = ConnectionId(0);
+pub(super) const OWN_CONNECTION: ConnectionId = ConnectionId(0);
 
 /// How often the shell looks after what has a time-out of its own.
 const UPKEEP: Duration = Duration::from_secs(1);
@@ -46,6 +49,14 @@ pub(super) enum Input {
     Disconnected(ConnectionId),
     /// Somebody in this process looks.
     Query(Box<dyn FnOnce(&JobManager) + Send>),
+    /// Whoever runs the TaskManagers' containers says something.
+    Resources(Event),
+    /// An idle TaskManager is to end; answered with whether it does.
+    Release(TaskManagerId, oneshot::Sender<bool>),
+    /// A job was kept, or not, and why not.
+    JobKept { asker: Asker, graph: Box<JobGraph>, kept: Result<(), String> },
+    /// All was done to keep a result.
+    ResultKept { job: JobId },
     /// Somebody in this process asks as a client does.
     Call(ClientCall, oneshot::Sender<Result<ClientResponseBody, String>>),
     /// The end.
@@ -77,7 +88,7 @@ pub(super) enum Outlet {
 pub(super) async fn start(options: ServerOptions) -> Result<Handle, ServerError> {
     let settings = Settings::read(&options.configuration)?;
     let config = JobManagerConfig::from_configuration(&options.configuration)?;
-    let write_timeout = config.heartbeat_timeout;
+    let (write_timeout, capacity) = (config.heartbeat_timeout, config.job_store_capacity);
     let epoch = options.epoch.unwrap_or_else(epoch_of_now);
     let (inputs, queue) = mpsc::channel(INPUT_QUEUE);
     let next_connection = Arc::new(AtomicU64::new(OWN_CONNECTION.0 + 1));
@@ -95,8 +106,9 @@ pub(super) async fn start(options: ServerOptions) -> Result<Handle, ServerError>
         listening = Some(tokio::spawn(listener.run()).abort_handle());
     }
     let (end, ended) = watch::channel(false);
+    let (resources, wanted) = watch::channel(ClusterResources::default());
     let seed = token::random_bytes().map_or(epoch, u64::from_le_bytes);
-    let event_loop = EventLoop {
+    let mut event_loop = EventLoop {
         job_manager: JobManager::new(config, epoch, seed),
         epoch,
         started: Instant::now(),
@@ -112,13 +124,16 @@ pub(super) async fn start(options: ServerOptions) -> Result<Handle, ServerError>
         piece_size: usize::try_from(settings.frame_limit / 2).unwrap_or(usize::MAX).clamp(1, 1 << 20),
         log_file: options.log_file,
         listening,
+        keeping: None,
+        resources,
     };
+    event_loop.take_over(&options.programs, options.job_store, inputs.downgrade(), capacity).await?;
     tokio::spawn(async move {
         event_loop.run(queue).await;
         let _ = end.send(true);
     });
     let configuration = options.configuration;
-    Ok(Handle(Arc::new(Shared { configuration, epoch, address, inputs, next_connection, ended })))
+    Ok(Handle(Arc::new(Shared { configuration, epoch, address, inputs, next_connection, ended, resources: wanted })))
 }
 
 async fn bind(settings: &Settings) -> Result<TcpListener, ServerError> {
@@ -146,6 +161,10 @@ pub(super) struct EventLoop {
     pub(super) piece_size: usize,
     pub(super) log_file: Option<PathBuf>,
     listening: Option<AbortHandle>,
+    /// Where jobs and results are kept.
+    pub(super) keeping: Option<Keeping>,
+    /// Tells whoever runs the TaskManagers' containers what is wanted.
+    resources: watch::Sender<ClusterResources>,
 }
 
 impl EventLoop {
@@ -200,13 +219,24 @@ impl EventLoop {
                 self.handle(Event::Disconnected { connection });
             }
             Input::Query(question) => question(&self.job_manager),
+            Input::Resources(event) => self.handle(event),
+            Input::Release(task_manager, answer) => {
+                let is_idle = self.job_manager.is_idle(&task_manager);
+                self.handle(Event::ReleaseTaskManager { task_manager });
+                let _ = answer.send(is_idle);
+            }
+            Input::JobKept { asker, graph, kept } => self.job_kept(asker, graph, kept),
+            Input::ResultKept { job } => self.result_kept(job),
             Input::Call(call, answer) => {
                 let number = self.next_call;
                 self.next_call += 1;
                 // Who has stopped waiting is not answered.
                 self.calls.retain(|_, waiting| !waiting.is_closed());
                 self.calls.insert(number, answer);
-                self.handle(Event::FromClient { connection: OWN_CONNECTION, number, call });
+                match call {
+                    ClientCall::SubmitJob { graph, .. } => self.submit(Asker::Client(OWN_CONNECTION, number), graph),
+                    call => self.handle(Event::FromClient { connection: OWN_CONNECTION, number, call }),
+                }
             }
             Input::ShutDown => return true,
         }
@@ -238,19 +268,34 @@ impl EventLoop {
         for action in self.job_manager.on_event(now, event) {
             self.act(action);
         }
+        self.tell_what_is_wanted();
+    }
+
+    fn tell_what_is_wanted(&self) {
+        // One is the handle's own.
+        if self.resources.receiver_count() < 2 {
+            return;
+        }
+        let wanted = self.job_manager.resources();
+        self.resources.send_if_modified(|told| {
+            let differs = *told != wanted;
+            if differs {
+                *told = wanted;
+            }
+            differs
+        });
     }
 
     fn act(&mut self, action: Action) {
         match action {
             Action::SendToTaskManager { connection, envelope } => self.send(connection, envelope),
-            Action::RespondToClient { connection: OWN_CONNECTION, number, body } => {
-                if let Some(call) = self.calls.remove(&number) {
-                    let _ = call.send(body);
-                }
+            Action::RespondToClient { connection, number, body } if self.must_wait(&body) => {
+                self.hold_back(connection, number, body);
             }
             Action::RespondToClient { connection, number, body } => self.respond(connection, number, body),
             Action::CloseConnection { connection } => self.forget(connection),
-            Action::JobTerminated { job: _ } => {
+            Action::JobTerminated { job } => {
+                self.keep_result(job);
                 let job_manager = &self.job_manager;
                 self.artifacts.evict(|sha256| job_manager.is_artifact_in_use(sha256));
             }
@@ -269,8 +314,14 @@ impl EventLoop {
         }
     }
 
-    /// Puts an answer into a client's queue.
+    /// Puts an answer into a client's queue, or gives it to who asked in this process.
     pub(super) fn respond(&mut self, connection: ConnectionId, number: u64, body: Result<ClientResponseBody, String>) {
+        if connection == OWN_CONNECTION {
+            if let Some(call) = self.calls.remove(&number) {
+                let _ = call.send(body);
+            }
+            return;
+        }
         let Some(Outlet::Client(queue)) = self.outlets.get(&connection) else { return };
         if queue.try_send(ClientResponse { number, body }).is_err() {
             self.forget(connection);
@@ -287,6 +338,7 @@ impl EventLoop {
 
     /// Tells the TaskManagers to end, and lets the last messages leave.
     async fn finish(mut self, mut inputs: mpsc::Receiver<Input>) {
+        self.finish_keeping(&mut inputs).await;
         if let Some(listening) = self.listening.take() {
             listening.abort();
         }

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use flink_graph::{Configuration, JobId};
+use flink_graph::{Configuration, JobId, TaskManagerId};
 use flink_protocol::Epoch;
 use flink_protocol::client::ClientResponseBody;
 
 use super::connections::{self, ClientLink, Kind, TaskManagerLink, link};
 use super::event_loop::Input;
-use crate::job_manager::{ClientCall, ConnectionId, JobManager};
+use crate::job_manager::{ClientCall, ClusterResources, ConnectionId, Event, JobManager};
 
 /// The JobManager has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,7 @@ pub(super) struct Shared {
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) next_connection: Arc<AtomicU64>,
     pub(super) ended: watch::Receiver<bool>,
+    pub(super) resources: watch::Receiver<ClusterResources>,
 }
 
 impl Handle {
@@ -74,7 +75,7 @@ impl Handle {
         }
         let connection = ConnectionId(self.0.next_connection.fetch_add(1, Ordering::Relaxed));
         let inputs = self.0.inputs.clone();
-        tokio::spawn(connections::feed(connection, None, far, kind, inputs));
+        tokio::spawn(connections::feed(connection, None, far, kind, inputs, |_| true));
         true
     }
 
@@ -101,6 +102,31 @@ impl Handle {
         let (sender, receiver) = oneshot::channel();
         self.0.inputs.send(Input::Call(call, sender)).await.map_err(|_| Stopped)?;
         receiver.await.map_err(|_| Stopped)
+    }
+
+    /// What the jobs want of TaskManagers, and what they have; the newest state whenever it is looked at.
+    pub async fn resources(&self) -> watch::Receiver<ClusterResources> {
+        let resources = self.0.resources.clone();
+        // What nobody looks at is not kept up to date.
+        let _ = self.0.inputs.send(Input::Resources(Event::Tick)).await;
+        resources
+    }
+
+    /// Tells the JobManager at once that a TaskManager is gone, and why: whoever runs its container knows.
+    pub async fn task_manager_lost(&self, task_manager: TaskManagerId, reason: String) {
+        let _ = self.0.inputs.send(Input::Resources(Event::TaskManagerLost { task_manager, reason })).await;
+    }
+
+    /// Tells what keeps TaskManagers from coming: jobs that wait for them say so.
+    pub async fn resource_note(&self, note: Option<String>) {
+        let _ = self.0.inputs.send(Input::Resources(Event::ResourceNote(note))).await;
+    }
+
+    /// Ends an idle TaskManager; false when it has work after all.
+    pub async fn release_task_manager(&self, task_manager: TaskManagerId) -> bool {
+        let (sender, receiver) = oneshot::channel();
+        let sent = self.0.inputs.send(Input::Release(task_manager, sender)).await;
+        sent.is_ok() && receiver.await.unwrap_or(false)
     }
 
     /// Begins the cancellation of a job: `CancellationSuccess` or `CancellationFailure`.

@@ -20,6 +20,9 @@ mod event_loop;
 /// What clients ask that is not the state machine's: artifacts and logs.
 mod requests;
 
+/// Jobs and results, kept for the next JobManager.
+mod keeping;
+
 /// Sockets, and links within the process, as inputs.
 mod connections;
 
@@ -35,6 +38,9 @@ mod tests;
 
 #[cfg(test)]
 mod cluster_tests;
+
+#[cfg(test)]
+mod keeping_tests;
 
 pub use connections::{ClientLink, TaskManagerLink};
 pub use handle::{Handle, Stopped};

@@ -1,11 +1,14 @@
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use flink_graph::{Configuration, ConfigurationError, options};
+use flink_graph::{Artifact, Configuration, ConfigurationError, options};
 use flink_protocol::Epoch;
 use flink_protocol::worker::TlsMaterial;
 use flink_transport::TlsError;
+
+use crate::job_store::JobStore;
 
 /// What a JobManager is started with.
 #[derive(Debug, Clone)]
@@ -20,19 +23,24 @@ pub struct ServerOptions {
     pub listen: bool,
     /// The file of the process's own log, for `RequestLog`.
     pub log_file: Option<PathBuf>,
+    /// Where jobs and results are kept for the next JobManager; `None` keeps none.
+    pub job_store: Option<Arc<dyn JobStore>>,
+    /// Programs that are here as files already.
+    pub programs: Vec<(Artifact, PathBuf)>,
 }
 
 impl ServerOptions {
     /// For a cluster that is reached over the network.
     #[must_use]
     pub fn network(configuration: Configuration, tls: Option<TlsMaterial>) -> Self {
-        Self { configuration, tls, epoch: None, listen: true, log_file: None }
+        let (job_store, programs) = (None, Vec::new());
+        Self { configuration, tls, epoch: None, listen: true, log_file: None, job_store, programs }
     }
 
     /// For a cluster within this process.
     #[must_use]
     pub fn local(configuration: Configuration) -> Self {
-        Self { configuration, tls: None, epoch: None, listen: false, log_file: None }
+        Self { listen: false, ..Self::network(configuration, None) }
     }
 }
 
@@ -45,6 +53,9 @@ pub enum ServerError {
     /// The keys are wrong.
     #[error("the JobManager's keys cannot be used: {0}")]
     Keys(#[from] TlsError),
+    /// What an earlier JobManager has left cannot be read.
+    #[error("the jobs of the last JobManager cannot be taken over: {0}")]
+    Recovery(String),
     /// The port cannot be listened on.
     #[error("cannot listen on {address}: {source}; {hint}")]
     Listen {

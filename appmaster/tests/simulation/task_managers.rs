@@ -107,6 +107,19 @@ impl World {
         }
     }
 
+    /// A worker's `main` may do something else first, for longer than the heartbeat's time-out, or for ever.
+    fn pause_before_boot(&mut self) -> Duration {
+        if !self.chance(self.profile.late_worker) {
+            return Duration::from_millis(5 + self.random.below(300));
+        }
+        if self.random.below(8) == 0 {
+            self.happened("worker never started");
+            return Duration::from_hours(1);
+        }
+        self.happened("worker started late");
+        Duration::from_millis(5_000 + self.random.below(20_000))
+    }
+
     pub(crate) fn task_manager_acts(&mut self, index: usize, life: u64, action: tm::Action) {
         if self.with_log {
             let _ = writeln!(self.report.log, "  does {action:?}");
@@ -130,7 +143,7 @@ impl World {
                 let key = (index, life, worker.0);
                 let address = format!("tm-{index}-{life}:{}", worker.0);
                 self.workers.insert(key, Worker::new(address, &information.graph));
-                let pause = Duration::from_millis(5 + self.random.below(300));
+                let pause = self.pause_before_boot();
                 self.after(pause, Item::WorkerBoots(key));
             }
             tm::Action::SendToWorker { worker, message } => {

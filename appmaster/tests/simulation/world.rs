@@ -30,6 +30,7 @@ pub(crate) enum Mutation {
 pub(crate) struct Profile {
     pub(crate) task_failure: u64,
     pub(crate) deaf_task: u64,
+    pub(crate) late_worker: u64,
     pub(crate) lost: u64,
     pub(crate) doubled: u64,
     pub(crate) slowest_ms: u64,
@@ -50,6 +51,7 @@ impl Default for Profile {
         Self {
             task_failure: 0,
             deaf_task: 0,
+            late_worker: 0,
             lost: 0,
             doubled: 0,
             slowest_ms: 20,
@@ -81,6 +83,8 @@ impl Report {
             "TaskManager killed",
             "TaskManager stopped for a while",
             "worker killed",
+            "worker started late",
+            "worker never started",
             "JobManager killed",
             "client killed",
             "task failed",
@@ -165,6 +169,7 @@ pub(crate) struct World {
 pub(crate) fn configuration() -> Configuration {
     let mut configuration = Configuration::default();
     configuration.set("heartbeat.interval", "1 s").set("heartbeat.timeout", "5 s");
+    configuration.set("taskmanager.worker.start-timeout", "30 s");
     configuration
 }
 
@@ -445,6 +450,7 @@ fn random_profile(random: &mut Random, seed: u64) -> Profile {
     Profile {
         task_failure: [0, 20, 100][random.below(3) as usize],
         deaf_task: [0, 100][random.below(2) as usize],
+        late_worker: [0, 0, 100, 400][random.below(4) as usize],
         lost: [0, 10, 100][random.below(3) as usize],
         doubled: [0, 20, 200][random.below(3) as usize],
         slowest_ms: [5, 100, 2000][random.below(3) as usize],

@@ -105,6 +105,9 @@ pub struct OpenOptions {
     pub offset: u64,
     /// What the file must be; a file that differs is refused with [`FileError::Changed`], at once or by the first read.
     pub version: Option<FileVersion>,
+    /// Number of bytes that will be read for certain. A remote file system fetches so many ahead, and more only when they
+    /// are asked for; without it, it fetches the whole rest of the file.
+    pub expected: Option<u64>,
 }
 
 /// What to do where something exists already.

@@ -160,7 +160,10 @@ impl TextLineSplitReader {
         let compression = Compression::of(uri.name());
         // One byte earlier: a line end there means that the split begins with a line of its own.
         let offset = if compression.is_some() { 0 } else { split.offset.saturating_sub(1) };
-        let file = file_system::of(&uri)?.open(&uri, OpenOptions { offset, version: Some(split.version()) })?;
+        // The last line goes on behind the split, mostly not far.
+        let expected = compression.is_none().then(|| split.end().saturating_add(TAIL_SIZE).saturating_sub(offset));
+        let options = OpenOptions { offset, version: Some(split.version()), expected };
+        let file = file_system::of(&uri)?.open(&uri, options)?;
         self.phase = if split.offset > 0 && compression.is_none() { Phase::Skipping } else { Phase::Reading };
         self.base = offset;
         (self.end, self.file_length) = match compression {

@@ -21,6 +21,9 @@ use part::Part;
 use publication::Publication;
 pub use writer::TextFileWriter;
 
+/// What the names of all hidden files and folders in a target begin with.
+const TEMPORARY: &str = ".flink-yarn-";
+
 /// Writes each record as a line, by its [`Display`], into a folder of text files.
 ///
 /// The target is always a folder: subtask 0 writes `part-00000`, subtask 1 `part-00001`, and so on, at parallelism 1 too,
@@ -29,7 +32,8 @@ pub use writer::TextFileWriter;
 ///
 /// Until the job has finished the parts lie in hidden folders within the target, named `.flink-yarn-<job>-<attempt>`; then
 /// they get their names. A job that fails leaves no part behind, and with [`overwrite`](Self::overwrite) leaves the old
-/// result as it was.
+/// result as it was. A small hidden file, `.flink-yarn-<job>-published`, stays beside the parts: by it the job knows its own
+/// result again when it has to be run again because nobody heard that it was complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextFileSink {
     target: String,
@@ -60,7 +64,7 @@ impl TextFileSink {
     fn place(&self, context: &SinkContext) -> Result<Place, FileError> {
         let folder = context.configuration.get(&options::CLIENT_WORKING_DIRECTORY).map_err(misconfigured)?;
         let target = FileUri::parse_in(&self.target, folder.as_deref())?;
-        Ok(Place { files: file_system::of(&target)?, target, job: format!(".flink-yarn-{}-", context.job) })
+        Ok(Place { files: file_system::of(&target)?, target, job: format!("{TEMPORARY}{}-", context.job) })
     }
 
     fn check_target(&self, place: &Place) -> Result<(), FileError> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use flink_api::source::{
     Boundedness, EnumeratorContext, ReaderContext, ReaderStatus, Source, SourceReader, SourceSplit,
 };
-use flink_api::{BoxError, Output};
-use flink_graph::{Configuration, ConfigurationError, options};
+use flink_api::{BoxError, Output, SharedAccumulators};
+use flink_graph::{AccumulatorValue, Configuration, ConfigurationError, options};
 
 use crate::lines::{InvalidUtf8, LineStatus, TextLineSplitReader, TextOptions};
 use crate::split::{CutOptions, FileSplit, cut, expand};
@@ -96,13 +96,40 @@ impl Source for TextFileSource {
 
     fn create_reader(&self, context: ReaderContext) -> Result<TextFileReader, BoxError> {
         let options = self.text_options(&context.configuration)?;
-        Ok(TextFileReader { lines: TextLineSplitReader::new(options, context.waker) })
+        let lines = TextLineSplitReader::new(options, context.waker);
+        Ok(TextFileReader { lines, skipped: SkippedLines { told: 0, accumulators: context.accumulators } })
     }
 }
 
 /// Emits the lines of splits.
 pub struct TextFileReader {
     lines: TextLineSplitReader,
+    skipped: SkippedLines,
+}
+
+/// The accumulator with the number of lines that were left out because they were not UTF-8
+/// ([`InvalidUtf8::SkipAndCount`]); it is there when there are any.
+pub const SKIPPED_LINES: &str = "skipped_lines";
+
+struct SkippedLines {
+    told: u64,
+    accumulators: SharedAccumulators,
+}
+
+impl SkippedLines {
+    fn tell(&mut self, number: u64) {
+        let new = number.saturating_sub(self.told);
+        if new == 0 {
+            return;
+        }
+        self.told = number;
+        let add = |value: &mut AccumulatorValue| {
+            if let AccumulatorValue::Long(sum) = value {
+                *sum = sum.saturating_add_unsigned(new);
+            }
+        };
+        self.accumulators.update(SKIPPED_LINES, || AccumulatorValue::Long(0), add);
+    }
 }
 
 impl TextFileReader {
@@ -130,7 +157,9 @@ impl SourceReader for TextFileReader {
         let status = self.lines.try_for_each_line(LINES_PER_POLL, |line| {
             output.collect(line.to_owned());
             if output.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        });
+        self.skipped.tell(self.lines.skipped_lines());
+        let status = status?;
         Ok(match status {
             LineStatus::More => ReaderStatus::More,
             LineStatus::Pending => ReaderStatus::Pending,

@@ -2,7 +2,7 @@ use flink_graph::options;
 use flink_taskmanager::task_manager::{
     NetworkConnector, ProcessLauncher, TaskManagerProcess, host_name, new_task_manager_id,
 };
-use flink_transport::{Dialer, Role};
+use flink_transport::{Dialer, PeerIdentity, Role};
 use flink_yarn_client::{DaemonError, Ready, TaskManagerStart};
 
 use crate::process;
@@ -16,7 +16,12 @@ pub(crate) fn run(start: TaskManagerStart) -> Result<(), DaemonError> {
     }
     let frame_limit = configuration.get(&options::RPC_FRAME_SIZE)?.0;
     let timeout = configuration.get(&options::RPC_TIMEOUT)?;
-    let id = new_task_manager_id(&configuration.get(&options::TASK_MANAGER_HOST)?.unwrap_or_else(host_name));
+    let host = configuration.get(&options::TASK_MANAGER_HOST)?.unwrap_or_else(host_name);
+    let id = match start.tls.as_ref().map(PeerIdentity::of).transpose()? {
+        // The JobManager holds the id against the certificate.
+        Some(identity) => new_task_manager_id(&format!("{}@{host}", identity.name)),
+        None => new_task_manager_id(&host),
+    };
     let dialer = Dialer::new(start.tls.as_ref(), Role::TaskManager, frame_limit, timeout)?;
     let connector = NetworkConnector::new(dialer, start.job_manager, timeout);
     let task_manager = TaskManagerProcess::new(configuration, id, connector, ProcessLauncher::new(frame_limit))

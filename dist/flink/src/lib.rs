@@ -3,7 +3,7 @@
 //! ```no_run
 //! use flink::prelude::*;
 //!
-//! fn main() -> Result<(), BoxError> {
+//! fn main() -> Result<(), ExecuteError> {
 //!     let env = StreamExecutionEnvironment::get_execution_environment()?;
 //!     env.from_sequence(1, 100).filter(|n| n % 3 == 0).map(|n| n * n).print();
 //!     env.execute("squares")?;
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The same program runs in its own process (`cargo run`), and on a cluster (`flink-yarn run`): there its `main` runs once on the
-//! client, to give the JobGraph, and once in each worker, to have the operators.
+//! client, which runs its jobs for it, and once in each worker of a job, up to that job, to have the operators.
 
 pub use flink_api::*;
 
@@ -24,12 +24,13 @@ pub mod prelude {
     pub use flink_api::source::{
         Boundedness, EnumeratorContext, ReaderContext, ReaderStatus, Source, SourceReader, SourceSplit,
     };
-    pub use flink_api::sources::{GeneratorSource, Tick};
+    pub use flink_api::sources::{GeneratorSource, SequenceSource, Tick};
     pub use flink_api::{
-        BoxError, Chain, Data, DataStream, ExecuteError, JobClient, JobResult, Key, Output, OutputTag, ProcessContext,
+        BoxError, Chain, Configuration, Data, DataStream, ExecuteError, JobClient, JobResult, Key, Output, OutputTag, ProcessContext,
         ProcessFunction, RuntimeContext, RuntimeMode, Str, StreamExecutionEnvironment,
     };
 
+    pub use crate::configuration_file::LoadConfiguration;
     pub use crate::environment::GetExecutionEnvironment;
     pub use crate::files::{FileSinks, FileSources};
 }
@@ -37,14 +38,23 @@ pub mod prelude {
 /// How a program gets its environment.
 pub mod environment;
 
+/// Configuration from a file.
+pub mod configuration_file;
+
 /// Text files as sources and sinks.
 pub mod files;
+
+/// The file systems that URIs of programs can name.
+mod file_systems;
 
 /// Local mode: a cluster in the process of the program.
 mod local;
 
-/// Plan mode: the JobGraph for the client.
+/// Plan mode: JobGraphs for the client.
 mod plan;
+
+/// The client that runs the jobs of a program in plan mode.
+mod driver;
 
 /// Worker mode: the operators for a TaskManager.
 mod worker;

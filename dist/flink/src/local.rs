@@ -1,10 +1,12 @@
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flink_api::executor::finished;
-use flink_api::{BoxError, Configuration, ExecuteError, Executor, JobClient, JobId, JobResult, JobStatus, Program};
+use flink_api::{Configuration, ExecuteError, Executor, JobClient, JobId, JobResult, JobStatus, Program};
 use flink_appmaster::job_manager::ClientCall;
 use flink_appmaster::server::{Handle, JobManagerServer, ServerOptions};
 use flink_graph::options;
@@ -24,6 +26,7 @@ use flink_taskmanager::worker::{Worker, WorkerNetwork};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::configuration_file;
 use crate::plan::read_request;
 
 /// Address of the one worker of a local cluster: every channel of its tasks is within the process.
@@ -39,6 +42,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// with channels in place of sockets.
 pub(crate) struct LocalExecutor {
     configuration: Configuration,
+    /// Jobs that may run still; the program may have dropped its own hold on them.
+    jobs: RefCell<Vec<Rc<RunningJob>>>,
 }
 
 impl LocalExecutor {
@@ -49,12 +54,16 @@ impl LocalExecutor {
             configuration.set(options::DEFAULT_PARALLELISM.key, cores.to_string());
         }
         set_working_directory(&mut configuration);
-        Self { configuration }
+        Self { configuration, jobs: RefCell::default() }
     }
 
-    /// With what `flink-yarn run -t local` has left, if it started the program.
-    pub(crate) fn from_environment() -> Result<Self, BoxError> {
-        Ok(Self::new(read_request()?.unwrap_or_default().configuration))
+    /// With what `flink-yarn run -t local` has left, if it started the program, else with the user's configuration file.
+    pub(crate) fn from_environment() -> Result<Self, ExecuteError> {
+        let configuration = match read_request()? {
+            Some(request) => request.configuration,
+            None => configuration_file::of_user()?,
+        };
+        Ok(Self::new(configuration))
     }
 }
 
@@ -87,7 +96,14 @@ impl Executor for LocalExecutor {
         let cluster = LocalCluster::start(configuration, operators)?;
         let call = ClientCall::SubmitJob { graph: Box::new(graph), artifact_present: true };
         match cluster.call(call)? {
-            ClientResponseBody::JobSubmitSuccess(_) => Ok(Box::new(LocalJob { cluster, job })),
+            ClientResponseBody::JobSubmitSuccess(_) => {
+                let running =
+                    Rc::new(RunningJob { job, cluster: RefCell::new(Some(cluster)), result: RefCell::default() });
+                let mut jobs = self.jobs.borrow_mut();
+                jobs.retain(|job| job.result.borrow().is_none());
+                jobs.push(running.clone());
+                Ok(Box::new(LocalJob(running)))
+            }
             ClientResponseBody::JobSubmitFailure(reason) => Err(ExecuteError::Cluster(reason)),
             other => Err(unexpected(&other)),
         }
@@ -160,39 +176,81 @@ impl Drop for LocalCluster {
     }
 }
 
-struct LocalJob {
-    cluster: LocalCluster,
+/// A job and its cluster, which ends with it.
+struct RunningJob {
     job: JobId,
+    cluster: RefCell<Option<LocalCluster>>,
+    result: RefCell<Option<JobResult>>,
 }
+
+impl RunningJob {
+    /// Asks the cluster; `None` when it has ended with the job.
+    fn call(&self, call: ClientCall) -> Result<Option<ClientResponseBody>, ExecuteError> {
+        self.cluster.borrow().as_ref().map(|cluster| cluster.call(call)).transpose()
+    }
+
+    /// Waits for the job's end, and ends its cluster.
+    fn wait(&self) -> Result<JobResult, ExecuteError> {
+        loop {
+            if let Some(result) = self.result.borrow().clone() {
+                return Ok(result);
+            }
+            match self.call(ClientCall::RequestJobResult { job: self.job, wait: RESULT_WAIT })? {
+                Some(ClientResponseBody::JobResult(result)) => {
+                    *self.result.borrow_mut() = Some(*result);
+                    drop(self.cluster.take());
+                }
+                Some(ClientResponseBody::JobRunning(_)) => {}
+                Some(other) => return Err(unexpected(&other)),
+                None => return Err(ExecuteError::Cluster("the job's cluster has ended".to_owned())),
+            }
+        }
+    }
+}
+
+impl Drop for LocalExecutor {
+    /// The program ends: what it has started, and not waited for, comes to its end first.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for job in self.jobs.take() {
+            let unnoticed = job.result.borrow().is_none();
+            if let (true, Err(error)) = (unnoticed, job.wait().and_then(finished)) {
+                eprintln!("{error}");
+            }
+        }
+    }
+}
+
+struct LocalJob(Rc<RunningJob>);
 
 impl JobClient for LocalJob {
     fn job_id(&self) -> JobId {
-        self.job
+        self.0.job
     }
 
     fn status(&self) -> Result<JobStatus, ExecuteError> {
-        match self.cluster.call(ClientCall::RequestJobDetails(self.job))? {
-            ClientResponseBody::JobDetails(details) => Ok(details.summary.status),
-            other => Err(unexpected(&other)),
+        if let Some(result) = &*self.0.result.borrow() {
+            return Ok(result.status);
+        }
+        match self.0.call(ClientCall::RequestJobDetails(self.0.job))? {
+            Some(ClientResponseBody::JobDetails(details)) => Ok(details.summary.status),
+            Some(other) => Err(unexpected(&other)),
+            None => Err(ExecuteError::Cluster("the job's cluster has ended".to_owned())),
         }
     }
 
     fn cancel(&self) -> Result<(), ExecuteError> {
-        match self.cluster.call(ClientCall::CancelJob(self.job))? {
-            ClientResponseBody::CancellationSuccess(_) => Ok(()),
-            ClientResponseBody::CancellationFailure(reason) => Err(ExecuteError::Cluster(reason)),
-            other => Err(unexpected(&other)),
+        match self.0.call(ClientCall::CancelJob(self.0.job))? {
+            Some(ClientResponseBody::CancellationSuccess(_)) | None => Ok(()),
+            Some(ClientResponseBody::CancellationFailure(reason)) => Err(ExecuteError::Cluster(reason)),
+            Some(other) => Err(unexpected(&other)),
         }
     }
 
     fn wait(&self) -> Result<JobResult, ExecuteError> {
-        loop {
-            match self.cluster.call(ClientCall::RequestJobResult { job: self.job, wait: RESULT_WAIT })? {
-                ClientResponseBody::JobResult(result) => return finished(*result),
-                ClientResponseBody::JobRunning(_) => {}
-                other => return Err(unexpected(&other)),
-            }
-        }
+        self.0.wait().and_then(finished)
     }
 }
 
@@ -255,4 +313,81 @@ async fn serve(
         tracing::error!("stopping the tasks failed: {error}");
     }
     events.exited("it was told to stop".to_owned()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Instant;
+
+    use flink_api::StreamExecutionEnvironment;
+    use flink_api::sources::{GeneratorSource, Tick};
+
+    use super::*;
+    use crate::environment::GetExecutionEnvironment;
+
+    fn environment() -> Result<StreamExecutionEnvironment, ExecuteError> {
+        let mut configuration = Configuration::default();
+        configuration.set("parallelism.default", "1");
+        StreamExecutionEnvironment::create_local_environment(configuration)
+    }
+
+    fn endless(env: &StreamExecutionEnvironment) {
+        let source = GeneratorSource::new(|tick: Tick| tick.index, None).rate_per_second(1000.0);
+        env.from_source(source, "Numbers").discard();
+    }
+
+    #[test]
+    fn main_goes_on_while_a_job_runs() {
+        let env = environment().unwrap();
+        endless(&env);
+        let client = env.execute_async("endless").unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while client.status().unwrap() != JobStatus::Running {
+            assert!(Instant::now() < until, "it never runs");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        env.from_sequence(1, 10).discard();
+        env.execute("meanwhile").unwrap();
+        assert_eq!(client.status().unwrap(), JobStatus::Running);
+        client.cancel().unwrap();
+        for _ in 0..2 {
+            assert!(matches!(client.wait(), Err(ExecuteError::Canceled(job)) if job == client.job_id()));
+        }
+        assert_eq!(client.status().unwrap(), JobStatus::Canceled);
+        client.cancel().unwrap();
+    }
+
+    #[test]
+    fn a_job_that_nobody_waits_for_comes_to_its_end() {
+        static SEEN: AtomicU64 = AtomicU64::new(0);
+        let env = environment().unwrap();
+        let see = |number: u64| SEEN.fetch_add(number, Ordering::Relaxed);
+        env.from_sequence(1, 1000).map(see).discard();
+        drop(env.execute_async("left").unwrap());
+        drop(env);
+        assert_eq!(SEEN.load(Ordering::Relaxed), 500_500);
+    }
+
+    #[test]
+    fn one_type_of_error_fits_every_main() {
+        fn ours() -> Result<(), ExecuteError> {
+            let env = environment()?;
+            env.execute("nothing")?;
+            Ok(())
+        }
+        fn any() -> Result<(), Box<dyn std::error::Error>> {
+            let env = environment()?;
+            env.execute("nothing")?;
+            Ok(())
+        }
+        fn any_that_travels() -> Result<(), flink_api::BoxError> {
+            let env = environment()?;
+            env.execute("nothing")?;
+            Ok(())
+        }
+        let expected = ours().unwrap_err().to_string();
+        assert_eq!(any().unwrap_err().to_string(), expected);
+        assert_eq!(any_that_travels().unwrap_err().to_string(), expected);
+    }
 }

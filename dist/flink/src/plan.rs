@@ -1,42 +1,65 @@
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use flink_api::{BoxError, Configuration, ExecuteError, Executor, JobClient, Program};
+use flink_api::{Configuration, ExecuteError, Executor, JobClient, Program};
 use flink_protocol::program::{OUTCOME_VARIABLE, PlanOutcome, ProgramRequest, REQUEST_VARIABLE};
 use flink_protocol::wire;
 
+use crate::driver::Driver;
 use crate::local::set_working_directory;
-use crate::replay::EndedJob;
+
+/// A request beyond this is none.
+const LARGEST_REQUEST: u64 = 512 << 20;
 
 /// What the client said, from the file that it named.
-pub(crate) fn read_request() -> Result<Option<ProgramRequest>, BoxError> {
+pub(crate) fn read_request() -> Result<Option<ProgramRequest>, ExecuteError> {
     let Some(path) = std::env::var_os(REQUEST_VARIABLE) else { return Ok(None) };
-    let bytes = std::fs::read(&path)
-        .map_err(|error| format!("cannot read {} ({REQUEST_VARIABLE}): {error}", PathBuf::from(&path).display()))?;
-    Ok(Some(wire::decode(&bytes)?))
+    let path = PathBuf::from(path);
+    let unreadable = |error: &dyn std::fmt::Display| {
+        ExecuteError::Environment(format!("cannot read {} ({REQUEST_VARIABLE}): {error}", path.display()))
+    };
+    let bytes = read(&path).map_err(|error| unreadable(&error))?;
+    wire::decode(&bytes).map(Some).map_err(|error| unreadable(&error))
 }
 
-/// Gives the first action that has not run yet to the client, and ends the program there.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LARGEST_REQUEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Gives actions to the client instead of running them here.
 pub(crate) struct PlanExecutor {
     request: ProgramRequest,
-    outcome: PathBuf,
+    client: Client,
+}
+
+enum Client {
+    /// It wants the first action, in this file; the program ends there.
+    Looks(PathBuf),
+    /// It runs the jobs, and the program goes on with their results.
+    Drives(Rc<Driver>),
 }
 
 impl PlanExecutor {
-    pub(crate) fn from_environment() -> Result<Self, BoxError> {
-        let request =
-            read_request()?.ok_or_else(|| format!("plan mode needs {REQUEST_VARIABLE}: flink-yarn sets it"))?;
-        let outcome =
-            std::env::var_os(OUTCOME_VARIABLE).ok_or_else(|| format!("plan mode needs {OUTCOME_VARIABLE}"))?.into();
-        Ok(Self { request, outcome })
+    pub(crate) fn from_environment() -> Result<Self, ExecuteError> {
+        let missing = |name: &str| ExecuteError::Environment(format!("plan mode needs {name}: flink-yarn sets it"));
+        let request = read_request()?.ok_or_else(|| missing(REQUEST_VARIABLE))?;
+        let client = match Driver::from_environment()? {
+            Some(driver) => Client::Drives(Rc::new(driver)),
+            None => Client::Looks(std::env::var_os(OUTCOME_VARIABLE).ok_or_else(|| missing(OUTCOME_VARIABLE))?.into()),
+        };
+        Ok(Self { request, client })
     }
+}
 
-    fn write(&self, outcome: &PlanOutcome) -> Result<(), BoxError> {
-        let bytes = wire::encode(outcome)?;
-        std::fs::write(&self.outcome, bytes)
-            .map_err(|error| format!("cannot write the plan to {}: {error}", self.outcome.display()))?;
-        Ok(())
-    }
+fn write(file: &Path, outcome: &PlanOutcome) -> Result<(), ExecuteError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        ExecuteError::Cluster(format!("cannot write the plan to {}: {error}", file.display()))
+    };
+    let bytes = wire::encode(outcome).map_err(|error| failed(&error))?;
+    std::fs::write(file, bytes).map_err(|error| failed(&error))
 }
 
 impl Executor for PlanExecutor {
@@ -46,19 +69,19 @@ impl Executor for PlanExecutor {
         configuration
     }
 
-    fn plans(&self, action: u32) -> bool {
-        action as usize >= self.request.earlier_results.len()
+    fn plans(&self, _: u32) -> bool {
+        true
     }
 
     fn submit(&self, program: Program) -> Result<Box<dyn JobClient>, ExecuteError> {
-        let mut graph = program.graph;
-        if let Some(result) = self.request.earlier_results.get(graph.action as usize) {
-            return EndedJob::replay(result);
+        match &self.client {
+            Client::Drives(driver) => driver.submit(program.graph),
+            Client::Looks(file) => {
+                write(file, &PlanOutcome::Graph(Box::new(program.graph)))?;
+                // Behind this point `main` would need the job's result, which there is not.
+                let _ = std::io::stdout().flush();
+                std::process::exit(0);
+            }
         }
-        graph.earlier_results.clone_from(&self.request.earlier_results);
-        self.write(&PlanOutcome::Graph(Box::new(graph))).map_err(|error| ExecuteError::Cluster(error.to_string()))?;
-        // Behind this point `main` would need the job's result, which this run does not have.
-        let _ = std::io::stdout().flush();
-        std::process::exit(0);
     }
 }

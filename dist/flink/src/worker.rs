@@ -1,9 +1,9 @@
 use std::cell::RefCell;
 
-use flink_api::{BoxError, Configuration, ExecuteError, Executor, JobClient, Program};
+use flink_api::{Configuration, ExecuteError, Executor, JobClient, Program};
 use flink_taskmanager::worker::process::{WorkerProcess, configuration};
 
-use crate::replay::EndedJob;
+use crate::replay::replay;
 
 /// Replays the actions before the one that is wanted, and runs that one's tasks until the TaskManager says stop.
 pub(crate) struct WorkerExecutor {
@@ -14,8 +14,8 @@ pub(crate) struct WorkerExecutor {
 }
 
 impl WorkerExecutor {
-    pub(crate) fn connect() -> Result<Self, BoxError> {
-        let process = WorkerProcess::connect()?;
+    pub(crate) fn connect() -> Result<Self, ExecuteError> {
+        let process = WorkerProcess::connect().map_err(|error| ExecuteError::Environment(error.to_string()))?;
         let start = process.start();
         // What the program sets itself is in the graph's configuration, too, and is set again to the same.
         let configuration = configuration(start);
@@ -36,7 +36,7 @@ impl Executor for WorkerExecutor {
     fn submit(&self, program: Program) -> Result<Box<dyn JobClient>, ExecuteError> {
         let action = program.graph.action;
         if action < self.action {
-            let replayed = self.earlier_results.get(action as usize).map(|result| EndedJob::replay(result));
+            let replayed = self.earlier_results.get(action as usize).map(|earlier| replay(earlier));
             return replayed.unwrap_or_else(|| Err(ExecuteError::Cluster("an earlier result is missing".to_owned())));
         }
         let Some(process) = self.process.borrow_mut().take() else {

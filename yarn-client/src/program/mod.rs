@@ -3,8 +3,8 @@
 /// Starts the program in plan mode.
 mod plan;
 
-/// Passes on what a program prints, without what an earlier run printed already.
-mod replay;
+/// Passes on what a program prints.
+mod printed;
 
 /// The program's file as the cluster knows it: hash and upload.
 mod artifact;
@@ -18,8 +18,8 @@ use clap::Subcommand;
 use crate::error::{ClientError, Exit, Result};
 
 pub(crate) use artifact::{describe, upload};
-pub(crate) use plan::{Planned, Planner, cannot_start};
-pub(crate) use replay::StandardOutput;
+pub(crate) use plan::{DrivenProgram, Planned, Planner, Said, cannot_start};
+pub(crate) use printed::StandardOutput;
 
 /// PROGRAM and everything behind it, untouched: an external subcommand takes all arguments that follow it as they are.
 #[derive(Debug, Clone, Subcommand)]

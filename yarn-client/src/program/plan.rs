@@ -1,20 +1,27 @@
 use std::fs;
 use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use flink_graph::{Configuration, JobGraph};
 use flink_protocol::program::{
-    MODE_VARIABLE, OUTCOME_VARIABLE, PLAN_MODE, PlanOutcome, ProgramRequest, REQUEST_VARIABLE,
+    DRIVER_DESCRIPTOR_VARIABLE, DRIVER_FRAME_LIMIT, DriverRequest, DriverResponse, MODE_VARIABLE, OUTCOME_VARIABLE,
+    PLAN_MODE, PlanOutcome, ProgramRequest, REQUEST_VARIABLE,
 };
 use flink_protocol::wire;
+use flink_transport::{FrameError, FramedReader, FramedWriter};
+use rustix::io::FdFlags;
 use tempfile::TempDir;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use super::Program;
-use super::replay::{Printed, StandardOutput, Target, pass_on};
+use super::printed::{StandardOutput, Target, pass_on};
 use crate::error::{ClientError, Exit, Result};
 use crate::{human, output};
 
@@ -27,23 +34,22 @@ const LARGEST_OUTCOME: u64 = 512 << 20;
 /// Time for the last words of a program that has ended; its own children may hold its streams open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// What a run in plan mode came to.
+/// What a program wants.
 #[derive(Debug)]
 pub(crate) enum Planned {
     /// The program wants this to be run.
     Graph(Box<JobGraph>),
-    /// The program has ended; it has no (more) action.
+    /// The program has ended; it has no action.
     Ended,
 }
 
-/// Runs a program in plan mode, once for each of its actions.
+/// Starts a program in plan mode.
 #[derive(Debug)]
 pub(crate) struct Planner {
     program: Program,
     configuration: Configuration,
     stdout: StandardOutput,
     timeout: Duration,
-    printed: [Printed; 2],
 }
 
 impl Planner {
@@ -53,23 +59,63 @@ impl Planner {
         stdout: StandardOutput,
         timeout: Duration,
     ) -> Self {
-        Self { program, configuration, stdout, timeout, printed: [Printed::default(); 2] }
+        Self { program, configuration, stdout, timeout }
     }
 
-    /// Finds out what comes after the actions with these results.
-    pub(crate) async fn plan(&mut self, earlier_results: &[Vec<u8>]) -> Result<Planned> {
+    /// Finds out what the program's first action is; the program ends there.
+    pub(crate) async fn plan(&self) -> Result<Planned> {
         let folder = private_folder()?;
-        let request = folder.path().join("request");
         let outcome = folder.path().join("outcome");
-        self.write_request(&request, earlier_results)?;
-        let child = self.spawn(&request, &outcome)?;
-        let (status, last_words) = self.wait(child).await?;
-        self.judge(&outcome, status, &last_words)
+        let mut command = self.command(folder.path())?;
+        let mut child = self.spawn(command.env(OUTCOME_VARIABLE, &outcome))?;
+        let words = LastWords::of(&mut child, self.stdout);
+        let ended = patiently(&self.program, self.timeout, child.wait()).await?.map_err(|error| lost(&error))?;
+        self.judge(&outcome, ended, &words.all().await)
     }
 
-    fn write_request(&self, path: &Path, earlier_results: &[Vec<u8>]) -> Result<()> {
-        let request =
-            ProgramRequest { configuration: self.configuration.clone(), earlier_results: earlier_results.to_vec() };
+    /// Starts the program, whose jobs are then run for it one request after another.
+    pub(crate) fn drive(&self) -> Result<DrivenProgram> {
+        let folder = private_folder()?;
+        let failed = |error: &dyn std::error::Error| {
+            ClientError::failed("cannot make a connection to the program").because(error)
+        };
+        let (ours, its) = std::os::unix::net::UnixStream::pair().map_err(|error| failed(&error))?;
+        // Inherited by this one child: nothing else is started between here and the end of this function.
+        rustix::io::fcntl_setfd(&its, FdFlags::empty()).map_err(|error| failed(&error))?;
+        let mut command = self.command(folder.path())?;
+        let mut child = self.spawn(command.env(DRIVER_DESCRIPTOR_VARIABLE, its.as_raw_fd().to_string()))?;
+        drop(its);
+        ours.set_nonblocking(true).map_err(|error| failed(&error))?;
+        let ours = tokio::net::UnixStream::from_std(ours).map_err(|error| failed(&error))?;
+        let words = Some(LastWords::of(&mut child, self.stdout));
+        let (program, timeout) = (self.program.clone(), self.timeout);
+        Ok(DrivenProgram { program, timeout, asked: false, child, socket: Framed::new(ours), words, _folder: folder })
+    }
+
+    /// Without standard input: a program that reads it would build another graph in each of its processes.
+    fn command(&self, folder: &Path) -> Result<Command> {
+        let request = folder.join("request");
+        self.write_request(&request)?;
+        let mut command = Command::new(&self.program.path);
+        command
+            .args(&self.program.arguments)
+            .env(MODE_VARIABLE, PLAN_MODE)
+            .env(REQUEST_VARIABLE, request)
+            .env_remove(OUTCOME_VARIABLE)
+            .env_remove(DRIVER_DESCRIPTOR_VARIABLE)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
+    fn spawn(&self, command: &mut Command) -> Result<Child> {
+        command.spawn().map_err(|error| cannot_start(&self.program, &error))
+    }
+
+    fn write_request(&self, path: &Path) -> Result<()> {
+        let request = ProgramRequest { configuration: self.configuration.clone() };
         let bytes =
             wire::encode(&request).map_err(|error| ClientError::failed("cannot encode the request").because(&error))?;
         fs::write(path, bytes).map_err(|error| {
@@ -77,61 +123,6 @@ impl Planner {
                 .because(&error)
                 .hint("is the disk full? TMPDIR names another folder")
         })
-    }
-
-    /// Without standard input: a program that reads it would build another graph in each of its runs.
-    fn spawn(&self, request: &Path, outcome: &Path) -> Result<Child> {
-        Command::new(&self.program.path)
-            .args(&self.program.arguments)
-            .env(MODE_VARIABLE, PLAN_MODE)
-            .env(REQUEST_VARIABLE, request)
-            .env(OUTCOME_VARIABLE, outcome)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| cannot_start(&self.program, &error))
-    }
-
-    /// Passes on what it prints until it has ended.
-    async fn wait(&mut self, mut child: Child) -> Result<(ExitStatus, String)> {
-        let target = if self.stdout == StandardOutput::Own { Target::Output } else { Target::Error };
-        let [stdout_before, stderr_before] = self.printed;
-        let stdout = child.stdout.take().map(|stream| tokio::spawn(pass_on(stream, target, stdout_before)));
-        let stderr = child.stderr.take().map(|stream| tokio::spawn(pass_on(stream, Target::Error, stderr_before)));
-        let status = self.wait_for_end(&mut child).await?;
-        let mut last_words = Vec::new();
-        for (index, task) in [stdout, stderr].into_iter().enumerate() {
-            let Some(task) = task else { continue };
-            if let Ok(Ok((printed, last))) = tokio::time::timeout(LAST_WORDS, task).await {
-                self.printed[index] = printed;
-                last_words = last;
-            }
-        }
-        Ok((status, String::from_utf8_lossy(&last_words).into_owned()))
-    }
-
-    async fn wait_for_end(&self, child: &mut Child) -> Result<ExitStatus> {
-        let failed = |error: std::io::Error| ClientError::failed("cannot wait for the program").because(&error);
-        if let Ok(ended) = tokio::time::timeout(NOTICE_AFTER.min(self.timeout), child.wait()).await {
-            return ended.map_err(failed);
-        }
-        if self.timeout > NOTICE_AFTER {
-            output::notice(format!("{} is still making its plan; Ctrl-C ends it", self.program.name()));
-            let rest = self.timeout.saturating_sub(NOTICE_AFTER);
-            if let Ok(ended) = tokio::time::timeout(rest, child.wait()).await {
-                return ended.map_err(failed);
-            }
-        }
-        let _ = child.kill().await;
-        Err(self.too_slow())
-    }
-
-    fn too_slow(&self) -> ClientError {
-        let (name, limit) = (self.program.name(), human::duration(self.timeout));
-        Program::error(format!("{name} made no plan within {limit} and was ended"))
-            .hint("main must reach execute() without processing data; --plan-timeout allows more time")
     }
 
     fn judge(&self, outcome: &Path, status: ExitStatus, last_words: &str) -> Result<Planned> {
@@ -147,6 +138,139 @@ impl Planner {
     }
 }
 
+/// The messages of a program and its client.
+#[derive(Debug)]
+struct Framed {
+    reader: FramedReader<OwnedReadHalf>,
+    writer: FramedWriter<OwnedWriteHalf>,
+}
+
+impl Framed {
+    fn new(socket: tokio::net::UnixStream) -> Self {
+        let (reader, writer) = socket.into_split();
+        Self {
+            reader: FramedReader::new(reader, DRIVER_FRAME_LIMIT),
+            writer: FramedWriter::new(writer, DRIVER_FRAME_LIMIT),
+        }
+    }
+}
+
+/// What a program that is driven does next.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// It asks for something, and waits for the answer.
+    Asks(DriverRequest),
+    /// It has ended.
+    Ended {
+        /// Why it did not end well.
+        crash: Option<ClientError>,
+        /// What it printed last.
+        last_words: String,
+    },
+}
+
+/// A program in plan mode that goes on behind its actions.
+#[derive(Debug)]
+pub(crate) struct DrivenProgram {
+    program: Program,
+    timeout: Duration,
+    asked: bool,
+    child: Child,
+    socket: Framed,
+    words: Option<LastWords>,
+    _folder: TempDir,
+}
+
+impl DrivenProgram {
+    /// What the program does next. Its way to its first job is limited; what it does between its jobs is its own affair.
+    pub(crate) async fn next(&mut self) -> Result<Said> {
+        if self.asked {
+            return self.listen().await;
+        }
+        let (program, timeout) = (self.program.clone(), self.timeout);
+        let first = patiently(&program, timeout, self.listen()).await??;
+        self.asked = true;
+        Ok(first)
+    }
+
+    /// Answers what was asked. A program that has gone meanwhile is noticed by [`Self::next`].
+    pub(crate) async fn answer(&mut self, response: &DriverResponse) -> Result<()> {
+        match self.socket.writer.write(response).await {
+            Ok(()) | Err(FrameError::Io(_)) => Ok(()),
+            Err(error) => Err(ClientError::failed("the job's result cannot be given to the program").because(&error)),
+        }
+    }
+
+    async fn listen(&mut self) -> Result<Said> {
+        match self.socket.reader.read().await {
+            Ok(Some(request)) => Ok(Said::Asks(request)),
+            Err(error @ FrameError::Wire(_)) => Err(unreadable_plan(&error)),
+            Ok(None) | Err(_) => self.end().await,
+        }
+    }
+
+    async fn end(&mut self) -> Result<Said> {
+        let status = self.child.wait().await.map_err(|error| lost(&error))?;
+        let last_words = match self.words.take() {
+            Some(words) => words.all().await,
+            None => String::new(),
+        };
+        let crash = (!status.success()).then(|| crashed(&self.program.name(), status, &last_words));
+        Ok(Said::Ended { crash, last_words })
+    }
+}
+
+/// Passes on what a program prints until its streams are closed.
+#[derive(Debug)]
+struct LastWords([Option<JoinHandle<Vec<u8>>>; 2]);
+
+impl LastWords {
+    fn of(child: &mut Child, stdout: StandardOutput) -> Self {
+        let target = if stdout == StandardOutput::Own { Target::Output } else { Target::Error };
+        let output = child.stdout.take().map(|stream| tokio::spawn(pass_on(stream, target)));
+        let error = child.stderr.take().map(|stream| tokio::spawn(pass_on(stream, Target::Error)));
+        Self([output, error])
+    }
+
+    /// What the program wrote last to standard error; both streams have been passed on when this is known.
+    async fn all(self) -> String {
+        let mut last_words = Vec::new();
+        for task in self.0.into_iter().flatten() {
+            if let Ok(Ok(last)) = tokio::time::timeout(LAST_WORDS, task).await {
+                last_words = last;
+            }
+        }
+        String::from_utf8_lossy(&last_words).into_owned()
+    }
+}
+
+/// Waits for a program's plan; says so when that takes long.
+async fn patiently<T>(program: &Program, limit: Duration, work: impl Future<Output = T>) -> Result<T> {
+    let mut work = pin!(work);
+    if let Ok(done) = tokio::time::timeout(NOTICE_AFTER.min(limit), &mut work).await {
+        return Ok(done);
+    }
+    if limit > NOTICE_AFTER {
+        output::notice(format!("{} is still making its plan; Ctrl-C ends it", program.name()));
+        if let Ok(done) = tokio::time::timeout(limit.saturating_sub(NOTICE_AFTER), &mut work).await {
+            return Ok(done);
+        }
+    }
+    let (name, limit) = (program.name(), human::duration(limit));
+    Err(Program::error(format!("{name} made no plan within {limit} and was ended"))
+        .hint("main must reach execute() without processing data; --plan-timeout allows more time"))
+}
+
+fn lost(error: &std::io::Error) -> ClientError {
+    ClientError::failed("cannot wait for the program").because(error)
+}
+
+fn unreadable_plan(reason: &dyn std::error::Error) -> ClientError {
+    Program::error("the program's plan cannot be read")
+        .because(reason)
+        .hint("build the program with the same version of the crate flink as this flink-yarn")
+}
+
 fn private_folder() -> Result<TempDir> {
     tempfile::Builder::new().prefix("flink-yarn-").tempdir().map_err(|error| {
         ClientError::failed("cannot make a temporary folder").because(&error).hint("TMPDIR names another place for it")
@@ -154,21 +278,16 @@ fn private_folder() -> Result<TempDir> {
 }
 
 fn read_outcome(path: &Path) -> Result<Option<PlanOutcome>> {
-    let unreadable = |reason: &dyn std::error::Error| {
-        Program::error("the program's plan cannot be read")
-            .because(reason)
-            .hint("build the program with the same version of the crate flink as this flink-yarn")
-    };
     let mut bytes = Vec::new();
     match fs::File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(&error)),
-        Ok(file) => file.take(LARGEST_OUTCOME + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?,
+        Err(error) => return Err(unreadable_plan(&error)),
+        Ok(file) => file.take(LARGEST_OUTCOME + 1).read_to_end(&mut bytes).map_err(|error| unreadable_plan(&error))?,
     };
     if bytes.len() as u64 > LARGEST_OUTCOME {
         return Err(Program::error(format!("the program's plan is larger than {LARGEST_OUTCOME} bytes")));
     }
-    wire::decode(&bytes).map(Some).map_err(|error| unreadable(&error))
+    wire::decode(&bytes).map(Some).map_err(|error| unreadable_plan(&error))
 }
 
 /// Why a program cannot be started at all.
@@ -186,7 +305,7 @@ fn crashed(name: &str, status: ExitStatus, last_words: &str) -> ClientError {
     const INTERRUPT: i32 = 2;
     const KILL: i32 = 9;
     if status.signal() == Some(INTERRUPT) {
-        return ClientError::new(Exit::Interrupted, format!("{name} was interrupted while its plan was made"));
+        return ClientError::new(Exit::Interrupted, format!("{name} was interrupted"));
     }
     let how = match (status.signal(), status.code()) {
         (Some(KILL), _) => "was killed (signal 9; by the system when memory ran out?)".to_owned(),
@@ -194,7 +313,7 @@ fn crashed(name: &str, status: ExitStatus, last_words: &str) -> ClientError {
         (None, Some(code)) => format!("ended with exit code {code}"),
         (None, None) => "ended".to_owned(),
     };
-    Program::error(format!("{name} {how} while its plan was made"))
+    Program::error(format!("{name} {how}"))
         .because_text(panic_text(last_words))
         .hint("no further job was submitted; what the program printed stands above")
 }
@@ -240,7 +359,7 @@ mod tests {
     }
 
     async fn error_of(text: &str) -> ClientError {
-        script(text, Duration::from_secs(60)).plan(&[]).await.unwrap_err()
+        script(text, Duration::from_secs(60)).plan().await.unwrap_err()
     }
 
     #[tokio::test]
@@ -257,12 +376,12 @@ mod tests {
             assert!(error.to_string().contains(expect), "{text}: {error}");
             assert_eq!(error.exit(), Exit::Program);
         }
-        assert!(matches!(script("exit 0", Duration::from_secs(60)).plan(&[]).await.unwrap(), Planned::Ended));
+        assert!(matches!(script("exit 0", Duration::from_secs(60)).plan().await.unwrap(), Planned::Ended));
     }
 
     #[tokio::test]
     async fn a_program_that_loops_is_ended() {
-        let error = script("while :; do :; done", Duration::from_millis(100)).plan(&[]).await.unwrap_err();
+        let error = script("while :; do :; done", Duration::from_millis(100)).plan().await.unwrap_err();
         assert!(error.to_string().contains("made no plan within 100 ms"), "{error}");
     }
 

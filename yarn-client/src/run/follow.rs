@@ -1,7 +1,7 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use flink_graph::{JobGraph, JobId, JobStatus};
+use flink_graph::{JobGraph, JobId, JobStatus, options};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 
 use super::progress::Progress;
@@ -9,10 +9,7 @@ use super::remote::named;
 use super::signals::{Signals, interrupted};
 use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::{Exit, Result};
-use crate::output;
-
-/// Longest time that a lost JobManager is looked for again.
-const RECONNECT_FOR: Duration = Duration::from_secs(20);
+use crate::{human, output};
 
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -56,7 +53,11 @@ async fn watch(cluster: &Cluster, connection: Connection, job: JobId, progress: 
         match wait(&mut connection, job, progress).await {
             Err(error) if error.exit() == Exit::Unreachable => {
                 progress.clear();
-                output::notice(format!("{error}\ntrying to reach it again for {} s", RECONNECT_FOR.as_secs()));
+                output::notice(format!(
+                    "{error}\ntrying to reach it again for {} ({})",
+                    human::duration(cluster.patience()),
+                    options::CLIENT_TIMEOUT.key
+                ));
                 connection = reconnect(cluster).await?;
             }
             ended => return ended,
@@ -64,7 +65,8 @@ async fn watch(cluster: &Cluster, connection: Connection, job: JobId, progress: 
     }
 }
 
-async fn wait(connection: &mut Connection, job: JobId, progress: &Progress) -> Result<JobResult> {
+/// Waits for a job's result over one connection, and shows the job meanwhile.
+pub(super) async fn wait(connection: &mut Connection, job: JobId, progress: &Progress) -> Result<JobResult> {
     // The first answer comes soon, so that the first picture does; later ones at the pace of the display.
     let mut pause = Duration::from_millis(50);
     loop {
@@ -83,7 +85,7 @@ async fn wait(connection: &mut Connection, job: JobId, progress: &Progress) -> R
 }
 
 async fn reconnect(cluster: &Cluster) -> Result<Connection> {
-    let until = Instant::now() + RECONNECT_FOR;
+    let until = Instant::now() + cluster.patience();
     let mut pause = Duration::from_millis(100);
     loop {
         match cluster.connect().await {
@@ -95,7 +97,7 @@ async fn reconnect(cluster: &Cluster) -> Result<Connection> {
 }
 
 /// On a connection of its own: the other one waits for the result.
-async fn cancel(cluster: &Cluster, job: JobId) -> Result<()> {
+pub(super) async fn cancel(cluster: &Cluster, job: JobId) -> Result<()> {
     match cluster.connect().await?.request(ClientRequestBody::CancelJob(job)).await? {
         // A job that cannot be cancelled has ended by itself just now; the result says how.
         ClientResponseBody::CancellationSuccess(_) | ClientResponseBody::CancellationFailure(_) => Ok(()),

@@ -5,7 +5,9 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use flink_graph::Configuration;
-use flink_protocol::program::{MODE_VARIABLE, OUTCOME_VARIABLE, ProgramRequest, REQUEST_VARIABLE};
+use flink_protocol::program::{
+    DRIVER_DESCRIPTOR_VARIABLE, MODE_VARIABLE, OUTCOME_VARIABLE, ProgramRequest, REQUEST_VARIABLE,
+};
 use flink_protocol::wire;
 use rustix::io::FdFlags;
 
@@ -23,6 +25,7 @@ pub(super) fn run(program: &Program, configuration: &Configuration) -> Result<()
         .args(&program.arguments)
         .env_remove(MODE_VARIABLE)
         .env_remove(OUTCOME_VARIABLE)
+        .env_remove(DRIVER_DESCRIPTOR_VARIABLE)
         .env(REQUEST_VARIABLE, format!("/proc/self/fd/{}", request.as_raw_fd()))
         .exec();
     Err(cannot_start(program, &error))
@@ -30,7 +33,7 @@ pub(super) fn run(program: &Program, configuration: &Configuration) -> Result<()
 
 /// A file without a name, which ends with the process that inherits it.
 fn request_file(configuration: &Configuration) -> std::io::Result<File> {
-    let request = ProgramRequest { configuration: configuration.clone(), earlier_results: Vec::new() };
+    let request = ProgramRequest { configuration: configuration.clone() };
     let bytes = wire::encode(&request).map_err(std::io::Error::other)?;
     let mut file = tempfile::tempfile()?;
     file.write_all(&bytes)?;

@@ -1,10 +1,17 @@
-//! `flink-yarn run`: a program in its own process with an embedded cluster (`local`), or on a cluster (`remote`).
+//! `flink-yarn run`: a program in its own process with an embedded cluster (`local`), on a cluster (`remote`,
+//! `yarn-session`), or in applications of its own on YARN (`yarn-application`, `yarn-per-job`).
 
 /// Runs the program in its own process.
 mod local;
 
-/// Runs the program's jobs on a cluster, one after another.
+/// Runs the program's jobs on a cluster.
 mod remote;
+
+/// Runs the program in applications of its own on YARN.
+mod yarn;
+
+/// Answers what the program asks while it runs: to submit its jobs, and how they ended.
+mod driver;
 
 /// Follows one job to its end.
 mod follow;
@@ -26,16 +33,26 @@ use crate::error::{ClientError, Result};
 use crate::output::Format;
 use crate::program::{Program, ProgramArguments};
 use crate::settings::{self, ConfigurationOptions};
+use crate::yarn::locate;
+use crate::yarn::options::DeploymentOptions;
+use crate::yarn::plan::Kind;
+
+pub(crate) use signals::{Signals, interrupted};
 
 const EXAMPLES: &str = "\
 Examples:
   flink-yarn run ./wordcount --input text.txt --output counts
   flink-yarn run -t local -p 4 ./wordcount --input text.txt --output counts
   flink-yarn run -m host:6123 -d -D restart-strategy.type=fixed-delay ./wordcount --input ...
+  flink-yarn run -t yarn-application -tm 2g -ys 4 -p 8 ./wordcount --input hdfs:///in --output hdfs:///out
+  flink-yarn run -t yarn-session -id application_1_0001 ./wordcount --input hdfs:///in ...
 
 Everything behind PROGRAM goes to the program as it is. The program's own output goes to standard
 output, what is told about the job to standard error. A program that runs remotely has no standard
-input. While a remote job runs, Ctrl-C cancels it; a second Ctrl-C does not wait for its end.";
+input. While a remote job runs, Ctrl-C cancels it; a second Ctrl-C does not wait for its end.
+
+The options of Flink 1.x mean the same: -m yarn-cluster is -t yarn-per-job; -yjm, -ytm, -ys, -yqu,
+-ynm, -yat, -yD, -yd, -yid, -yt, -yj, -ynl. With -yn N and no -p, the parallelism is N times -ys.";
 
 /// Where a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,6 +61,19 @@ pub(crate) enum Target {
     Local,
     /// On the cluster that -m, the configuration or `standalone start` names
     Remote,
+    /// In a session on YARN: the one that -id names, or the last that was started from here
+    YarnSession,
+    /// In an application of its own on YARN, `main` included
+    YarnApplication,
+    /// In an application of its own on YARN for each job; `main` runs here
+    YarnPerJob,
+}
+
+/// Where a run takes place.
+enum Place {
+    Here,
+    On(Cluster),
+    Own(Kind),
 }
 
 /// Options of `run`.
@@ -56,7 +86,7 @@ pub(crate) enum Target {
     subcommand_help_heading = "Program"
 )]
 pub(crate) struct RunOptions {
-    /// Where the program runs (default: remote with -m, else execution.target, else remote when a cluster is known, else local)
+    /// Where the program runs (default: remote with -m, yarn-session with -id, else execution.target, else the cluster or session that is known, else local)
     #[arg(short, long, value_name = "TARGET")]
     target: Option<Target>,
 
@@ -76,12 +106,15 @@ pub(crate) struct RunOptions {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
 
-    /// Longest time that the program may take to make its plan
+    /// Longest time that the program may take to reach its first job
     #[arg(long, value_name = "DURATION", default_value = "10 min", value_parser = duration)]
     plan_timeout: Duration,
 
     #[command(flatten)]
     cluster: ClusterOptions,
+
+    #[command(flatten)]
+    deployment: DeploymentOptions,
 
     #[command(flatten)]
     configuration: ConfigurationOptions,
@@ -96,6 +129,11 @@ pub(crate) fn duration(text: &str) -> std::result::Result<Duration, String> {
 }
 
 impl RunOptions {
+    /// How results and errors are told.
+    pub(crate) fn format(&self) -> Format {
+        self.output
+    }
+
     fn load(&self) -> Result<Configuration> {
         self.configuration.load(|configuration| {
             if let Some(parallelism) = self.parallelism {
@@ -104,20 +142,37 @@ impl RunOptions {
             if let Some(name) = &self.name {
                 configuration.set(options::PIPELINE_NAME.key, name);
             }
+            self.deployment.apply(configuration);
         })
     }
 
-    /// The cluster to run on; none for a local run.
-    fn target(&self, configuration: &Configuration) -> Result<Option<Cluster>> {
-        let configured = settings::get(configuration, &options::EXECUTION_TARGET)?;
-        let named = self.cluster.jobmanager.as_ref().map(|_| Target::Remote);
-        let configured = || configured.and_then(|name| Target::from_str(&name, true).ok());
-        let chosen = self.target.or(named).or_else(configured);
-        match chosen {
-            Some(Target::Local) => Ok(None),
-            Some(Target::Remote) => self.cluster.require(configuration).map(Some),
-            None => self.cluster.find(configuration),
+    fn place(&self, configuration: &Configuration) -> Result<Place> {
+        let target = self.target(configuration)?;
+        let own = matches!(target, Some(Target::YarnApplication | Target::YarnPerJob));
+        if let (false, Some(given)) = (own, self.deployment.first_given()) {
+            return Err(ClientError::usage(format!("{given} is for a new application on YARN, and none is started"))
+                .hint("leave it out, or choose -t yarn-application or -t yarn-per-job"));
         }
+        Ok(match target {
+            Some(Target::Local) => Place::Here,
+            Some(Target::Remote) => Place::On(self.cluster.require(configuration)?),
+            Some(Target::YarnSession) => Place::On(match locate::named(self.cluster.application_id, configuration)? {
+                Some(id) => locate::cluster(id, configuration)?,
+                None => locate::require_session(configuration)?,
+            }),
+            Some(Target::YarnApplication) => Place::Own(Kind::Application),
+            Some(Target::YarnPerJob) => Place::Own(Kind::PerJob),
+            None => self.cluster.find(configuration)?.map_or(Place::Here, Place::On),
+        })
+    }
+
+    /// The target that was chosen, if any was.
+    fn target(&self, configuration: &Configuration) -> Result<Option<Target>> {
+        let configured = settings::get(configuration, &options::EXECUTION_TARGET)?;
+        let remote = self.cluster.jobmanager.as_ref().map(|_| Target::Remote);
+        let session = self.cluster.application_id.map(|_| Target::YarnSession);
+        let configured = || configured.and_then(|name| Target::from_str(&name, true).ok());
+        Ok(self.target.or(remote).or(session).or_else(configured))
     }
 
     #[cfg(test)]
@@ -132,11 +187,15 @@ pub(crate) fn execute(options: &RunOptions) -> Result<()> {
     let program = Program::find(options.program.as_ref(), "run")?;
     let configuration = options.load()?;
     let attached = settings::get(&configuration, &flink_graph::options::EXECUTION_ATTACHED)? && !options.detached;
-    match options.target(&configuration)? {
-        None if options.detached => Err(ClientError::usage("a local job cannot be detached: it ends with its program")
+    match options.place(&configuration)? {
+        Place::Here if options.detached => Err(ClientError::usage("a local job cannot be detached: it ends with its program")
             .hint("leave -d out, or start a cluster with `flink-yarn standalone start` and use -t remote")),
-        None => local::run(&program, &configuration),
-        Some(cluster) => {
+        Place::Here => local::run(&program, &configuration),
+        Place::Own(kind) => {
+            let run = yarn::YarnRun { kind, attached, format: options.output, plan_timeout: options.plan_timeout };
+            block_on(run.run(program, configuration))
+        }
+        Place::On(cluster) => {
             let run =
                 remote::RemoteRun { cluster, attached, format: options.output, plan_timeout: options.plan_timeout };
             block_on(run.run(program, configuration))

@@ -30,8 +30,13 @@ struct Shown {
 
 impl Progress {
     pub(super) fn new(graph: &JobGraph) -> Self {
+        Self::of(named(graph))
+    }
+
+    /// Of a job that is only known by its name.
+    pub(super) fn of(title: String) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        Self { title: named(graph), started: Instant::now(), terminal, shown: RefCell::default() }
+        Self { title, started: Instant::now(), terminal, shown: RefCell::default() }
     }
 
     /// Time between two pictures.
@@ -154,7 +159,7 @@ mod tests {
                 slot_sharing_group: "default".to_owned(),
                 parallelism: 2,
                 max_parallelism: 128,
-                splits: Some(SplitCounts { total: 16, assigned: 3, local: 0 }),
+                splits: Some(SplitCounts { total: 16, assigned: 3, ..SplitCounts::default() }),
                 subtasks: vec![subtask(ExecutionState::Running), subtask(ExecutionState::Finished)],
                 inputs: Vec::new(),
             }],

@@ -2,10 +2,9 @@ use std::time::Duration;
 
 use flink_graph::{AccumulatorValue, Accumulators, Artifact, Configuration, JobGraph, JobId, JobStatus};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
-use flink_protocol::wire;
 use serde::Serialize;
 
-use super::follow;
+use super::driver;
 use super::progress::Progress;
 use super::signals::Signals;
 use crate::connection::{Cluster, Connection, unexpected};
@@ -46,47 +45,44 @@ struct JsonAccumulator<'a> {
 }
 
 impl RemoteRun {
-    /// Runs action after action: each run in plan mode sees the results of those before and gives the next.
+    /// Runs the program here, and its jobs on the cluster.
     pub(super) async fn run(&self, program: Program, configuration: Configuration) -> Result<()> {
-        let mut signals = Signals::new()?;
+        let signals = Signals::new()?;
         let stdout = if self.format == Format::Json { StandardOutput::Error } else { StandardOutput::Own };
-        let mut planner = Planner::new(program.clone(), configuration, stdout, self.plan_timeout);
-        let first = async {
-            let work = tokio::join!(planner.plan(&[]), program::describe(&program), self.cluster.connect());
-            Ok(work)
-        };
-        let (planned, artifact, connection) = signals.unless_interrupted(first).await?;
-        let Planned::Graph(mut graph) = planned? else {
-            output::notice(format!("{} ended without executing a job", program.name()));
-            return Ok(());
-        };
-        let (artifact, mut connection) = (artifact?, connection?);
-        signals.unless_interrupted(program::upload(&mut connection, &program, &artifact)).await?;
-        let mut earlier = Vec::new();
-        loop {
-            identify(&mut graph, &artifact, &earlier)?;
-            self.submit(&mut connection, &graph).await?;
-            if !self.attached {
-                return self.leave(&graph);
-            }
-            let result = follow::follow(&self.cluster, connection, &graph, &mut signals).await?;
-            self.conclude(&graph, &result)?;
-            earlier.push(encode(&result)?);
-            match signals.unless_interrupted(planner.plan(&earlier)).await? {
-                Planned::Ended => return Ok(()),
-                Planned::Graph(next) => graph = next,
-            }
-            connection = signals.unless_interrupted(self.cluster.connect()).await?;
+        let planner = Planner::new(program.clone(), configuration, stdout, self.plan_timeout);
+        if self.attached {
+            driver::drive(self, &planner, &program, signals).await
+        } else {
+            self.run_first_job(&planner, &program, signals).await
         }
     }
 
-    async fn submit(&self, connection: &mut Connection, graph: &JobGraph) -> Result<()> {
+    async fn run_first_job(&self, planner: &Planner, program: &Program, mut signals: Signals) -> Result<()> {
+        let first = async { Ok(tokio::join!(planner.plan(), program::describe(program), self.cluster.connect())) };
+        let (planned, artifact, connection) = signals.unless_interrupted(first).await?;
+        let Planned::Graph(mut graph) = planned? else {
+            no_job(program);
+            return Ok(());
+        };
+        let (artifact, mut connection) = (artifact?, connection?);
+        signals.unless_interrupted(program::upload(&mut connection, program, &artifact)).await?;
+        identify(&mut graph, &artifact)?;
+        match self.submit(&mut connection, &graph).await? {
+            Ok(()) => self.leave(&graph),
+            Err(reason) => Err(refused(&graph, reason)),
+        }
+    }
+
+    /// Submits a job; a refusal comes back with its reason.
+    pub(super) async fn submit(
+        &self,
+        connection: &mut Connection,
+        graph: &JobGraph,
+    ) -> Result<std::result::Result<(), String>> {
         let request = ClientRequestBody::SubmitJob { graph: Box::new(graph.clone()), detached: !self.attached };
         match connection.request(request).await? {
-            ClientResponseBody::JobSubmitSuccess(_) => Ok(()),
-            ClientResponseBody::JobSubmitFailure(reason) => {
-                Err(ClientError::failed(format!("the cluster refused the job {}", named(graph))).because_text(reason))
-            }
+            ClientResponseBody::JobSubmitSuccess(_) => Ok(Ok(())),
+            ClientResponseBody::JobSubmitFailure(reason) => Ok(Err(reason)),
             _ => Err(unexpected("SubmitJob")),
         }
     }
@@ -102,54 +98,70 @@ impl RemoteRun {
                 );
                 Ok(())
             }
-            Format::Json => output::json(&json_job(graph, None)),
+            Format::Json => output::json(&json_job(&graph.name, graph.job_id, None)),
         }
     }
 
-    /// Tells how a job ended; one that did not finish ends the run.
-    fn conclude(&self, graph: &JobGraph, result: &JobResult) -> Result<()> {
-        match self.format {
-            Format::Json => output::json(&json_job(graph, Some(result)))?,
-            Format::Text if result.status == JobStatus::Finished => output::notice(finished_text(graph, result)),
-            Format::Text => {}
-        }
-        let after = human::duration(Duration::from_millis(result.net_runtime_ms));
-        match result.status {
-            JobStatus::Finished => Ok(()),
-            JobStatus::Canceled => {
-                Err(ClientError::new(Exit::Canceled, format!("job {} was canceled after {after}", named(graph))))
-            }
-            status => {
-                let reason = result.failure.clone().unwrap_or_else(|| format!("it ended as {status}"));
-                Err(ClientError::failed(format!("job {} failed after {after}", named(graph)))
-                    .because_text(reason)
-                    .hint(format!("what its tasks printed: flink-yarn logs --job {}", graph.job_id)))
-            }
-        }
+    /// Tells how a job ended; gives back what went wrong with one that did not finish.
+    pub(super) fn conclude(&self, graph: &JobGraph, result: &JobResult) -> Result<Option<ClientError>> {
+        tell_end(self.format, &graph.name, result)
     }
 }
 
-fn identify(graph: &mut JobGraph, artifact: &Artifact, earlier: &[Vec<u8>]) -> Result<()> {
+/// Tells how a job ended; gives back what went wrong with one that did not finish.
+pub(super) fn tell_end(format: Format, name: &str, result: &JobResult) -> Result<Option<ClientError>> {
+    match format {
+        Format::Json => output::json(&json_job(name, result.job, Some(result)))?,
+        Format::Text if result.status == JobStatus::Finished => output::notice(finished_text(name, result)),
+        Format::Text => {}
+    }
+    let after = human::duration(Duration::from_millis(result.net_runtime_ms));
+    let named = named_job(name, result.job);
+    Ok(match result.status {
+        JobStatus::Finished => None,
+        JobStatus::Canceled => {
+            Some(ClientError::new(Exit::Canceled, format!("job {named} was canceled after {after}")))
+        }
+        status => {
+            let reason = result.failure.clone().unwrap_or_else(|| format!("it ended as {status}"));
+            let error = ClientError::failed(format!("job {named} failed after {after}"));
+            let hint = format!("what its tasks printed: flink-yarn logs --job {}", result.job);
+            Some(error.because_text(reason).hint(hint))
+        }
+    })
+}
+
+/// The cluster did not accept a job.
+pub(super) fn refused(graph: &JobGraph, reason: String) -> ClientError {
+    ClientError::failed(format!("the cluster refused the job {}", named(graph))).because_text(reason)
+}
+
+/// Says that there was nothing to run.
+pub(super) fn no_job(program: &Program) {
+    output::notice(format!("{} ended without executing a job", program.name()));
+}
+
+/// Gives a graph what it needs on a cluster.
+pub(super) fn identify(graph: &mut JobGraph, artifact: &Artifact) -> Result<()> {
     let bytes = flink_transport::token::random_bytes::<16>()
         .ok_or_else(|| ClientError::failed("the operating system gives no random bytes for the job's id"))?;
     graph.job_id = JobId::from_u128(u128::from_be_bytes(bytes));
     graph.program = Some(artifact.clone());
-    // The program knows them as its request; the workers get them with the graph.
-    graph.earlier_results = earlier.to_vec();
     Ok(())
 }
 
-fn encode(result: &JobResult) -> Result<Vec<u8>> {
-    wire::encode(result).map_err(|error| ClientError::failed("cannot encode the job's result").because(&error))
-}
-
 pub(super) fn named(graph: &JobGraph) -> String {
-    format!("{} ({})", Progress::clean(&graph.name), graph.job_id)
+    named_job(&graph.name, graph.job_id)
 }
 
-fn finished_text(graph: &JobGraph, result: &JobResult) -> String {
+/// A job by name and id, for people.
+pub(super) fn named_job(name: &str, id: JobId) -> String {
+    format!("{} ({id})", Progress::clean(name))
+}
+
+fn finished_text(name: &str, result: &JobResult) -> String {
     let after = human::duration(Duration::from_millis(result.net_runtime_ms));
-    let mut text = format!("Job {} finished in {after}", named(graph));
+    let mut text = format!("Job {} finished in {after}", named_job(name, result.job));
     for (name, value) in of_the_user(&result.accumulators) {
         text.push_str(&format!("\n  {}: {value}", Progress::clean(name)));
     }
@@ -161,10 +173,10 @@ fn of_the_user(accumulators: &Accumulators) -> impl Iterator<Item = (&String, &A
     accumulators.0.iter().filter(|(name, _)| !name.starts_with("__"))
 }
 
-fn json_job<'a>(graph: &'a JobGraph, result: Option<&'a JobResult>) -> JsonJob<'a> {
+fn json_job<'a>(name: &'a str, job: JobId, result: Option<&'a JobResult>) -> JsonJob<'a> {
     JsonJob {
-        job: graph.job_id,
-        name: &graph.name,
+        job,
+        name,
         status: result.map(|result| result.status),
         net_runtime_ms: result.map(|result| result.net_runtime_ms),
         accumulators: result.map(|result| json_accumulators(&result.accumulators)).unwrap_or_default(),

@@ -3,13 +3,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::error::{ClientError, Exit, Result};
 
 /// Ctrl-C and SIGTERM, taken from the moment that this is made.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    pub(super) fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let failed = |error: std::io::Error| ClientError::failed("cannot watch for Ctrl-C").because(&error);
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
@@ -18,7 +18,7 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -26,7 +26,7 @@ impl Signals {
     }
 
     /// Does the work unless a signal comes first.
-    pub(super) async fn unless_interrupted<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn unless_interrupted<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             result = work => result,
             () = self.next() => Err(interrupted("interrupted before the job was submitted")),
@@ -34,6 +34,6 @@ impl Signals {
     }
 }
 
-pub(super) fn interrupted(message: &str) -> ClientError {
+pub(crate) fn interrupted(message: &str) -> ClientError {
     ClientError::new(Exit::Interrupted, message)
 }

@@ -1,137 +1,22 @@
-use flink_graph::configuration::options::{self, ALL};
-use flink_graph::{Configuration, RuntimeMode};
+use flink_graph::Configuration;
+use flink_graph::keys::{UnknownKey, check_keys, check_values, remove_without_effect};
 
-use super::nearest::{misspelt, nearest};
 use crate::error::{ClientError, Result};
-
-/// Keys that a configuration written for Apache Flink commonly holds and that nothing here needs. They are left out
-/// with a warning, so that such a file can be used as it is.
-const WITHOUT_EFFECT: &[(&str, &str)] = &[
-    ("jobmanager.memory.", "the JobManager's memory is not divided into pools"),
-    ("jobmanager.execution.failover-strategy", "the failover strategy is always region"),
-    ("jobmanager.archive.", "there is no history server"),
-    ("taskmanager.memory.", "the memory of a TaskManager is one number, taskmanager.memory.process.size"),
-    ("taskmanager.network.", "the network needs no such setting"),
-    ("execution.checkpointing.", "checkpoints are not available yet"),
-    ("execution.buffer-timeout", "chunks are handed on when full or when idle; there is no time-out"),
-    ("pipeline.object-reuse", "records are handed on by ownership"),
-    ("yarn.classpath.", "there is no class path"),
-    ("yarn.container-start-command-template", "containers start the binary itself, there is no JVM"),
-    ("rest.bind-port", "the REST API listens on rest.port"),
-    ("state.", "there is no state of your own yet"),
-    ("high-availability.zookeeper.", "no ZooKeeper is needed"),
-    ("metrics.", "metrics are served at /metrics of the REST API, for Prometheus"),
-    ("pekko.", "the keys of the RPC are rpc.framesize and client.timeout"),
-    ("akka.", "the keys of the RPC are rpc.framesize and client.timeout"),
-];
-
-/// Keys with a fixed set of values.
-const CHOICES: &[(&str, &[&str])] = &[
-    ("execution.target", &["local", "remote", "yarn-session", "yarn-application", "yarn-per-job"]),
-    ("execution.batch-shuffle-mode", &["ALL_EXCHANGES_PIPELINED", "ALL_EXCHANGES_BLOCKING"]),
-    (
-        "restart-strategy.type",
-        &[
-            "none",
-            "off",
-            "disable",
-            "fixed-delay",
-            "fixeddelay",
-            "exponential-delay",
-            "exponentialdelay",
-            "failure-rate",
-            "failurerate",
-        ],
-    ),
-];
-
-/// Keys that count something of which there must be one.
-const AT_LEAST_ONE: &[&str] = &[
-    "yarn.appmaster.vcores",
-    "yarn.application-attempts",
-    "parallelism.default",
-    "pipeline.max-parallelism",
-    "taskmanager.numberOfTaskSlots",
-    "taskmanager.network.memory.buffers-per-channel",
-];
 
 /// Checks keys and values; removes the keys without effect and gives the warnings about them.
 pub(crate) fn check(configuration: &mut Configuration) -> Result<Vec<String>> {
     let warnings = remove_without_effect(configuration);
-    if let Some(key) = configuration.0.keys().find(|key| of_our_families(key) && !known(key)) {
-        return Err(unknown(key));
-    }
-    options::check(configuration).map_err(|error| ClientError::usage(error.to_string()))?;
-    check_choices(configuration)?;
-    check_counts(configuration)?;
+    check_keys(configuration).map_err(unknown)?;
+    check_values(configuration).map_err(|error| ClientError::usage(error.to_string()))?;
     Ok(warnings)
 }
 
-fn remove_without_effect(configuration: &mut Configuration) -> Vec<String> {
-    let reason = |key: &str| {
-        let entry = WITHOUT_EFFECT.iter().find(|(prefix, _)| !known(key) && key.starts_with(prefix));
-        entry.map(|(_, reason)| *reason)
+fn unknown(error: UnknownKey) -> ClientError {
+    let hint = match error.suggestion {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "keys that begin otherwise (for example `my.key`) are handed to the program as they are".to_owned(),
     };
-    let mut warnings = Vec::new();
-    configuration.0.retain(|key, _| match reason(key) {
-        // A misspelt key of ours is better refused than dropped.
-        Some(_) if misspelt(key, ALL.iter().map(|(key, ..)| *key)).is_some() => true,
-        Some(reason) => {
-            warnings.push(format!("configuration key `{key}` has no effect: {reason}"));
-            false
-        }
-        None => true,
-    });
-    warnings
-}
-
-fn known(key: &str) -> bool {
-    ALL.iter().any(|(known, ..)| *known == key)
-}
-
-/// Keys of other families belong to the program or to other systems and pass through unchecked.
-fn of_our_families(key: &str) -> bool {
-    let family = |key: &str| key.split('.').next().map(str::to_lowercase);
-    ALL.iter().any(|(known, ..)| family(known) == family(key))
-}
-
-fn suggestion(key: &str) -> Option<&'static str> {
-    nearest(key, ALL.iter().map(|(key, ..)| *key))
-}
-
-fn unknown(key: &str) -> ClientError {
-    let error = ClientError::usage(format!("unknown configuration key `{key}`"));
-    match suggestion(key) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint("keys that begin otherwise (for example `my.key`) are handed to the program as they are"),
-    }
-}
-
-fn check_choices(configuration: &Configuration) -> Result<()> {
-    for (key, choices) in CHOICES {
-        let Some(value) = configuration.raw(key) else { continue };
-        if !choices.iter().any(|choice| choice.eq_ignore_ascii_case(value)) {
-            return Err(wrong_value(key, value, &format!("one of {}", choices.join(", "))));
-        }
-    }
-    match configuration.raw("execution.runtime-mode") {
-        Some(value) if value.parse::<RuntimeMode>().is_err() => {
-            Err(wrong_value("execution.runtime-mode", value, "one of STREAMING, BATCH, AUTOMATIC"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_counts(configuration: &Configuration) -> Result<()> {
-    let zero = |key: &&&str| configuration.raw(key).is_some_and(|value| value.trim().parse() == Ok(0_u64));
-    match AT_LEAST_ONE.iter().find(zero) {
-        Some(key) => Err(wrong_value(key, "0", "at least 1")),
-        None => Ok(()),
-    }
-}
-
-fn wrong_value(key: &str, value: &str, expected: &str) -> ClientError {
-    ClientError::usage(format!("configuration key `{key}`: `{value}` is not {expected}"))
+    ClientError::usage(format!("unknown configuration key `{}`", error.key)).hint(hint)
 }
 
 #[cfg(test)]

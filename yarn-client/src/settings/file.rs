@@ -2,15 +2,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flink_graph::Configuration;
-use serde_norway::Value;
+use flink_graph::configuration_file::{LARGEST_FILE, file_in, is_old_form, parse};
 
 use crate::error::{ClientError, Result};
-
-/// A configuration file of this size is none.
-const LARGEST_FILE: u64 = 1 << 20;
-
-/// Nesting beyond this is refused rather than followed.
-const DEEPEST_KEY: usize = 32;
 
 /// The folder of the configuration file, when there is one: the option, `FLINK_CONF_DIR`, `./conf`.
 pub(crate) fn directory(option: Option<&Path>) -> Result<Option<PathBuf>> {
@@ -43,11 +37,6 @@ fn existing(folder: &Path, origin: &str) -> Result<PathBuf> {
     Err(ClientError::usage(format!("the configuration folder {} does not exist ({origin})", folder.display())))
 }
 
-/// Flink 2's file, or the one of Flink 1.
-fn file_in(folder: &Path) -> Option<PathBuf> {
-    ["config.yaml", "flink-conf.yaml"].into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
-}
-
 fn read_file(path: &Path) -> Result<Configuration> {
     let wrong = |what: String| {
         ClientError::usage(format!("cannot read the configuration file {}", path.display())).because_text(what)
@@ -57,106 +46,12 @@ fn read_file(path: &Path) -> Result<Configuration> {
         return Err(wrong(format!("it has {size} bytes; {LARGEST_FILE} is the most that is read")));
     }
     let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let old_form = path.file_name().is_some_and(|name| name == "flink-conf.yaml");
-    let parsed = if old_form { parse_lines(&text) } else { parse_yaml(&text) };
-    parsed.map_err(wrong)
-}
-
-/// Flink 1's form: `key: value` on each line, everything behind `#` is a comment.
-fn parse_lines(text: &str) -> Result<Configuration, String> {
-    let mut configuration = Configuration::default();
-    for (index, line) in text.lines().enumerate() {
-        let content = line.split('#').next().unwrap_or_default().trim();
-        if content.is_empty() {
-            continue;
-        }
-        let (key, value) = content
-            .split_once(": ")
-            .ok_or_else(|| format!("line {}: expected `key: value`, found `{content}`", index + 1))?;
-        configuration.set(key.trim(), value.trim());
-    }
-    Ok(configuration)
-}
-
-/// Standard YAML: nested keys are joined by dots, flat keys are taken as they are.
-fn parse_yaml(text: &str) -> Result<Configuration, String> {
-    let mut configuration = Configuration::default();
-    let value: Value = serde_norway::from_str(text).map_err(|error| error.to_string())?;
-    match &value {
-        Value::Null => {}
-        Value::Mapping(_) => flatten(&value, String::new(), 0, &mut configuration)?,
-        _ => return Err("expected keys and values, for example `parallelism.default: 4`".to_owned()),
-    }
-    Ok(configuration)
-}
-
-fn flatten(value: &Value, key: String, depth: usize, into: &mut Configuration) -> Result<(), String> {
-    if depth > DEEPEST_KEY {
-        return Err(format!("`{key}` is nested too deeply"));
-    }
-    if let Value::Mapping(entries) = value {
-        for (name, inner) in entries {
-            let name = scalar(name).ok_or_else(|| format!("a key below `{key}` is not a text"))?;
-            let path = if key.is_empty() { name } else { format!("{key}.{name}") };
-            flatten(inner, path, depth + 1, into)?;
-        }
-        return Ok(());
-    }
-    if value.is_null() {
-        return Ok(());
-    }
-    let text = text_of(value).ok_or_else(|| format!("`{key}` holds a list of something else than texts"))?;
-    if into.raw(&key).is_some() {
-        return Err(format!("`{key}` is set twice, once nested and once flat"));
-    }
-    into.set(key, text);
-    Ok(())
-}
-
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::Sequence(items) => items.iter().map(scalar).collect::<Option<Vec<_>>>().map(|items| items.join(",")),
-        other => scalar(other),
-    }
-}
-
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
-    }
+    parse(&text, is_old_form(path)).map_err(wrong)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nested_and_flat_keys_are_the_same() {
-        let text = "taskmanager:\n  numberOfTaskSlots: 2\n  memory.process.size: 1g\nio.tmp.dirs: [/a, /b]\nx:\n";
-        let read = parse_yaml(text).unwrap();
-        assert_eq!(read.raw("taskmanager.numberOfTaskSlots"), Some("2"));
-        assert_eq!(read.raw("taskmanager.memory.process.size"), Some("1g"));
-        assert_eq!(read.raw("io.tmp.dirs"), Some("/a,/b"));
-        assert_eq!(read.0.len(), 3);
-    }
-
-    #[test]
-    fn wrong_files_say_where() {
-        assert!(parse_yaml("a: [").unwrap_err().contains("line"));
-        assert!(parse_yaml("just text").unwrap_err().contains("expected keys"));
-        assert!(parse_yaml("a.b: 1\na:\n  b: 2\n").unwrap_err().contains("set twice"));
-        assert!(parse_lines("a: 1\nb\n").unwrap_err().starts_with("line 2"));
-    }
-
-    #[test]
-    fn the_old_form_is_read() {
-        let read = parse_lines("# comment\nrest.port: 8082 # here\n\nenv.java.opts: -Dx=y: z\n").unwrap();
-        assert_eq!(read.raw("rest.port"), Some("8082"));
-        assert_eq!(read.raw("env.java.opts"), Some("-Dx=y: z"));
-    }
 
     #[test]
     fn a_named_folder_must_hold_a_file() {

@@ -7,9 +7,6 @@ mod file;
 /// Refuses unknown keys and wrong values.
 mod check;
 
-/// The nearest known name to a misspelt one.
-mod nearest;
-
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -19,7 +16,9 @@ use flink_graph::Configuration;
 use crate::error::{ClientError, Result};
 use crate::output;
 
+pub(crate) use check::check;
 pub(crate) use file::directory;
+pub(crate) use flink_graph::configuration_file::parse;
 
 /// Options of every command that reads the configuration.
 #[derive(Debug, Clone, Default, Args)]
@@ -62,7 +61,7 @@ impl ConfigurationOptions {
             configuration.set(&property.key, &property.value);
         }
         named(&mut configuration);
-        for warning in check::check(&mut configuration)? {
+        for warning in check(&mut configuration)? {
             output::notice(format!("warning: {warning}"));
         }
         Ok(configuration)

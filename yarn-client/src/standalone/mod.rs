@@ -24,6 +24,7 @@ mod status;
 use clap::{Args, Subcommand};
 
 use crate::error::Result;
+use crate::output::Format;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,6 +57,17 @@ enum Action {
     /// End a process on this host for a cluster elsewhere; called through ssh
     #[command(hide = true)]
     End(process::ProcessId),
+}
+
+impl StandaloneOptions {
+    /// How result and errors are told.
+    pub(crate) fn format(&self) -> Format {
+        match &self.action {
+            Action::Start(options) => options.format(),
+            Action::Status(options) => options.format(),
+            Action::Stop(_) | Action::Launch | Action::End(_) => Format::Text,
+        }
+    }
 }
 
 /// Runs the command.

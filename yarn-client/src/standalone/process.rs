@@ -21,6 +21,11 @@ impl ProcessId {
         Some(Self { pid, start_time: start_time(pid)?, boot: boot()? })
     }
 
+    /// This process.
+    pub(crate) fn own() -> Option<Self> {
+        Self::of(i32::try_from(std::process::id()).ok()?)
+    }
+
     /// True while the process runs; one that has ended but that nobody has waited for does not.
     pub(crate) fn is_alive(&self) -> bool {
         Self::of(self.pid).as_ref() == Some(self)

@@ -101,6 +101,10 @@ pub(super) fn execute(options: &StartOptions) -> Result<()> {
 }
 
 impl StartOptions {
+    pub(super) fn format(&self) -> Format {
+        self.output
+    }
+
     fn hosts(&self) -> Result<Vec<Option<String>>> {
         let file = match (&self.workers, self.taskmanagers) {
             (Some(file), _) => Some(file.clone()),

@@ -69,6 +69,10 @@ pub(super) fn execute(options: &StatusOptions) -> Result<()> {
 }
 
 impl StatusOptions {
+    pub(super) fn format(&self) -> Format {
+        self.output
+    }
+
     fn overview(&self) -> Result<ClusterOverview> {
         // The record alone says where the cluster is, whatever the configuration names.
         let mut configuration = self.configuration.load(|_| {})?;

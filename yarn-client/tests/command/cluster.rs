@@ -142,6 +142,10 @@ fn answer(request: ClientRequestBody, state: &Shared) -> Result<ClientResponseBo
         ClientRequestBody::RequestJobs => {
             ClientResponseBody::Jobs(state.jobs.values().map(|(graph, status)| summary(graph, *status)).collect())
         }
+        ClientRequestBody::RequestJobDetails(job) => {
+            let (graph, status) = state.jobs.get(&job).ok_or("unknown job")?;
+            ClientResponseBody::JobDetails(Box::new(details(graph, *status)))
+        }
         ClientRequestBody::RequestClusterOverview => ClientResponseBody::ClusterOverview(ClusterOverview {
             task_managers: state.task_managers,
             ..ClusterOverview::default()
@@ -180,7 +184,11 @@ fn result(graph: &JobGraph, status: JobStatus) -> ClientResponseBody {
 }
 
 fn running(graph: &JobGraph, status: JobStatus) -> ClientResponseBody {
-    ClientResponseBody::JobRunning(Box::new(JobDetails {
+    ClientResponseBody::JobRunning(Box::new(details(graph, status)))
+}
+
+fn details(graph: &JobGraph, status: JobStatus) -> JobDetails {
+    JobDetails {
         summary: summary(graph, status),
         timestamps: Vec::new(),
         configuration: Configuration::default(),
@@ -190,7 +198,7 @@ fn running(graph: &JobGraph, status: JobStatus) -> ClientResponseBody {
         restarts: 0,
         accumulators: Accumulators::default(),
         waiting_for: None,
-    }))
+    }
 }
 
 fn summary(graph: &JobGraph, status: JobStatus) -> JobSummary {

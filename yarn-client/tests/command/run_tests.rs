@@ -1,6 +1,8 @@
 use std::process::Child;
 
-use flink_graph::JobStatus;
+use flink_graph::{JobGraph, JobStatus};
+use flink_protocol::program::EarlierAction;
+use flink_protocol::wire;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cluster;
@@ -11,6 +13,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("run_remote_runs_action_after_action", remote_runs_action_after_action),
     ("run_remote_uploads_once", remote_uploads_once),
     ("run_json_leaves_standard_output_to_results", json_leaves_standard_output_to_results),
+    ("run_main_goes_on_while_a_job_runs", main_goes_on_while_a_job_runs),
+    ("run_main_handles_failures", main_handles_failures),
     ("run_detached_ends_after_the_first_job", detached_ends_after_the_first_job),
     ("run_failures_have_their_exit_codes", failures_have_their_exit_codes),
     ("run_interrupt_cancels", interrupt_cancels),
@@ -57,6 +61,7 @@ fn remote_runs_action_after_action() {
     assert_eq!(graphs.len(), 2);
     assert_ne!(graphs[0].job_id, graphs[1].job_id);
     assert_eq!([graphs[0].earlier_results.len(), graphs[1].earlier_results.len()], [0, 1]);
+    assert!(matches!(&earlier(graphs[1])[..], [EarlierAction::Ended(result)] if result.status == JobStatus::Finished));
     assert_eq!(graphs[1].arguments, ["actions", "2", "--flag"]);
     assert_eq!(graphs[1].vertices[0].parallelism, 4);
     remote(&address, &[], &["exit", "0"]).expect(0, "ended without executing a job");
@@ -80,6 +85,47 @@ fn json_leaves_standard_output_to_results() {
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[0]["status"], "FINISHED");
     assert_eq!(lines[1]["accumulator-results"][0]["value"], "43");
+}
+
+fn earlier(graph: &JobGraph) -> Vec<EarlierAction> {
+    graph.earlier_results.iter().map(|earlier| wire::decode(earlier).unwrap()).collect()
+}
+
+fn graphs(state: &cluster::Shared) -> Vec<JobGraph> {
+    let state = state.lock().unwrap();
+    let mut graphs: Vec<_> = state.jobs.values().map(|(graph, _)| graph.clone()).collect();
+    graphs.sort_by_key(|graph| graph.action);
+    graphs
+}
+
+fn main_goes_on_while_a_job_runs() {
+    let (address, state) = cluster::start();
+    let child = spawn_remote(&address, &["--name", "endless"], &["async"]);
+    eventually("both jobs run", || state.lock().unwrap().jobs.len() == 2);
+    let graphs = graphs(&state);
+    let (job, status) = (graphs[0].job_id, JobStatus::Running);
+    assert_eq!(earlier(&graphs[1]), [EarlierAction::Submitted { job, status }]);
+    eventually("the first job is cancelled", || state.lock().unwrap().jobs[&job].1 == JobStatus::Canceled);
+    state.lock().unwrap().jobs.values_mut().for_each(|(_, status)| *status = JobStatus::Canceled);
+    let ended = end(child).expect(0, "was canceled after");
+    ended.prints("RUNNING false\nCANCELED CANCELED\n");
+    // What `main` does not wait for is waited for when it has ended.
+    remote(&address, &[], &["leaves"]).expect(0, "finished in").prints("true\n");
+    remote(&address, &["--name", "failing"], &["leaves"]).expect(1, "no such word");
+}
+
+fn main_handles_failures() {
+    let (address, state) = cluster::start();
+    let ended =
+        remote(&address, &["--name", "failing"], &["handles", "2"]).expect(0, "caused by: Map (1/2): no such word");
+    ended.prints("begin\naction 0: FAILED\naction 1: FAILED\nend\n");
+    let earlier = earlier(&graphs(&state)[1]);
+    assert!(
+        matches!(&earlier[..], [EarlierAction::Ended(result)] if result.status == JobStatus::Failed),
+        "{earlier:?}"
+    );
+    let ended = remote(&address, &["--name", "refused"], &["handles", "1"]).expect(0, "the cluster refused the job");
+    ended.prints("begin\naction 0: not enough of everything\nend\n");
 }
 
 fn detached_ends_after_the_first_job() {

@@ -44,6 +44,21 @@ impl JobMaster {
             })
     }
 
+    /// Slots that the job waits for, or will once the delay before a restart is over.
+    pub(crate) fn missing_slots(&self) -> usize {
+        if !matches!(self.status, JobStatus::Created | JobStatus::Running | JobStatus::Restarting) {
+            return 0;
+        }
+        let restarts = |region: usize| {
+            let pending = self.pending_restart.as_ref();
+            let comes_back = |subtask: &usize| pending.is_some_and(|pending| pending.subtasks.contains(subtask));
+            self.region_states[region] == RegionState::Waiting && self.regions.members(region).iter().any(comes_back)
+        };
+        let waits = |region: &usize| self.region_states[*region] == RegionState::Queued || restarts(*region);
+        let waiting: Vec<usize> = (0..self.regions.len()).filter(waits).collect();
+        self.demand(&waiting).missing
+    }
+
     /// How many slots regions take.
     pub(crate) fn demand(&self, regions: &[usize]) -> SlotDemand {
         let slots = self.sharing.of_all(regions.iter().flat_map(|region| self.regions.members(*region)));

@@ -94,7 +94,7 @@ impl JobMaster {
         let demand = self.demand(&request.regions);
         let (total, free) = (cx.task_managers.total_slots(), cx.task_managers.available_slots());
         let slots = |count: usize| if count == 1 { "1 slot".to_owned() } else { format!("{count} slots") };
-        Some(match (demand.total > total, before) {
+        let text = match (demand.total > total, before) {
             (true, _) => format!(
                 "waits for more TaskManagers: it needs {} at once, the cluster has {total}",
                 slots(demand.total)
@@ -106,7 +106,8 @@ impl JobMaster {
             (false, before) => {
                 format!("waits for {} behind {before} earlier request(s) ({free} free)", slots(demand.missing))
             }
-        })
+        };
+        Some(cx.resource_note.as_ref().map_or(text.clone(), |note| format!("{text}; {note}")))
     }
 }
 

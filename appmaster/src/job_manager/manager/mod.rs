@@ -10,11 +10,17 @@ mod clients;
 /// What REST, `list` and the dashboard show.
 mod overview;
 
+/// What whoever runs the TaskManagers' containers must know, and says.
+mod resources;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flink_graph::JobId;
+use flink_graph::{JobGraph, JobId};
 use flink_protocol::Epoch;
+use flink_protocol::client::JobResult;
+use flink_protocol::overview::JobDetails;
+use serde::{Deserialize, Serialize};
 
 use super::config::JobManagerConfig;
 use super::context::{Context, RequestKey};
@@ -23,6 +29,17 @@ use super::finished_jobs::FinishedJobs;
 use super::job::JobMaster;
 use super::timing::Timer;
 use clients::Waiter;
+
+/// Everything that is remembered of a job that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndedJob {
+    /// What is shown of it.
+    pub details: JobDetails,
+    /// Its graph, without input splits and earlier results.
+    pub graph: JobGraph,
+    /// How it ended.
+    pub result: JobResult,
+}
 
 /// The JobManager. See [the module](super).
 #[derive(Debug)]
@@ -74,6 +91,9 @@ impl JobManager {
             Event::Disconnected { connection } => self.on_disconnected(connection),
             Event::FromTaskManager { connection, envelope } => self.on_task_manager_message(connection, envelope),
             Event::FromClient { connection, number, call } => self.on_client_call(connection, number, call),
+            Event::TaskManagerLost { task_manager, reason } => self.lose_task_manager(&task_manager, &reason),
+            Event::ReleaseTaskManager { task_manager } => self.release_task_manager(&task_manager),
+            Event::ResourceNote(note) => self.cx.resource_note = note,
             Event::Tick => {}
         }
         self.fire_timers();
@@ -184,10 +204,15 @@ impl JobManager {
         let wanted = job.demand(&request.regions).total;
         let waited = request.unsatisfiable_since.is_some_and(|since| now.saturating_sub(since) >= timeout);
         if waited && wanted > total {
+            let advice = match &self.cx.resource_note {
+                Some(note) => note.clone(),
+                None => "start more TaskManagers, give them more slots (taskmanager.numberOfTaskSlots), or lower the \
+                         parallelism"
+                    .to_owned(),
+            };
             let message = format!(
                 "the job needs {wanted} slots at once, but the cluster had no more than {total} for {timeout:?} \
-                 (slot.request.timeout): start more TaskManagers, give them more slots \
-                 (taskmanager.numberOfTaskSlots), or lower the parallelism"
+                 (slot.request.timeout): {advice}"
             );
             job.fail(message, &mut self.cx);
         }
@@ -200,5 +225,17 @@ impl JobManager {
             let details = job.details(&self.cx);
             self.finished.add(details, job.information.graph, result);
         }
+    }
+
+    /// Remembers a job that ended under an earlier JobManager.
+    pub fn restore_finished(&mut self, job: EndedJob) {
+        self.finished.add(job.details, job.graph, job.result);
+    }
+
+    /// A job that has ended, for its keeping; `None` when it has not, or is not remembered with its result.
+    #[must_use]
+    pub fn ended_job(&self, id: JobId) -> Option<EndedJob> {
+        let job = self.finished.get(id)?;
+        Some(EndedJob { details: job.details.clone(), graph: job.graph.clone(), result: job.result.clone()? })
     }
 }

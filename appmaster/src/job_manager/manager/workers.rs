@@ -129,12 +129,14 @@ impl JobManager {
 
     fn insist_on_start(&mut self, id: &TaskManagerId, job: JobId, resend: &Resend) {
         let Some(master) = self.jobs.get_mut(&job) else { return self.cx.stop_worker(id, job) };
-        let timeout = master.settings.slot_request_timeout;
+        // The TaskManager gives up a worker that does not start, and says why; this is for one that says nothing.
+        let timeout = master.settings.slot_request_timeout.max(self.cx.config.worker_start_timeout * 2);
         if resend.unanswered_for(self.cx.now.elapsed) <= timeout {
             let message = ToTaskManager::StartWorker(Box::new(master.information.clone()));
             return self.cx.send(id, message);
         }
-        let failure = lost(&format!("its worker did not start within {timeout:?} (slot.request.timeout)"));
+        let failure =
+            lost(&format!("its worker did not start within {timeout:?}, and its TaskManager does not say why"));
         master.on_worker_lost(id, &failure, &mut self.cx);
         self.cx.stop_worker(id, job);
     }

@@ -24,9 +24,17 @@ async fn what_is_unknown_is_told_with_a_way_out() {
     check(format!("/jobs/{JOB}/vertices/7"), 400, "not a valid job vertex id").await;
     check("/v1/taskmanagers/nobody".to_owned(), 404, "TaskManager nobody not found").await;
     check("/v1/nothing".to_owned(), 404, "Unable to load requested file /v1/nothing. Try /v1/overview").await;
-    check("/".to_owned(), 404, "Try /v1/overview").await;
     check("/v1/jobs/%ff".to_owned(), 400, "").await;
     check(format!("/v1/jobs/{JOB}/exceptions?maxExceptions=some"), 400, "`some` is not a whole number").await;
+}
+
+#[tokio::test]
+async fn the_page_at_the_root_has_only_relative_links() {
+    let view = FakeView::new();
+    let server = fake::start(&view).await;
+    let page = get(server.address(), "/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("href=\"v1/overview\"") && !page.body.contains("href=\"/"), "{page:?}");
 }
 
 #[tokio::test]

@@ -19,6 +19,18 @@ pub enum FileError {
         /// What the system said.
         error: io::Error,
     },
+    /// A file system on other hosts refused, or could not be asked.
+    #[error("cannot {action} {uri}: {reason}")]
+    Remote {
+        /// What was attempted: `open`.
+        action: &'static str,
+        /// The path.
+        uri: String,
+        /// Why, and what to do.
+        reason: String,
+        /// The same in the terms of the system.
+        kind: io::ErrorKind,
+    },
     /// A path is not one.
     #[error("`{text}` is not a path or URI of a file: {reason}")]
     InvalidUri {
@@ -127,8 +139,22 @@ impl FileError {
     /// True when there is nothing at the path: it does not exist, or one of the folders above it is a file.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        use io::ErrorKind::{NotADirectory, NotFound};
-        matches!(self, Self::System { error, .. } if matches!(error.kind(), NotFound | NotADirectory))
+        matches!(self.kind(), Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+    }
+
+    /// True when something stood in the way that exists already.
+    #[must_use]
+    pub fn is_already_there(&self) -> bool {
+        self.kind() == Some(io::ErrorKind::AlreadyExists)
+    }
+
+    /// What the file system said, in the terms of the system.
+    fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::System { error, .. } => Some(error.kind()),
+            Self::Remote { kind, .. } => Some(*kind),
+            _ => None,
+        }
     }
 }
 

@@ -4,17 +4,20 @@
 //! 1. a journal that names the parts is made durable;
 //! 2. the old result is moved into a hidden folder;
 //! 3. the parts get their names;
-//! 4. the old result, the temporary folders and the journal are deleted.
+//! 4. the journal gets another name, under which it is kept, and the old result and the temporary folders are deleted.
 //!
 //! A failure in 2 or 3 is undone at once. After a crash the next run goes on where the first one stopped, and an abort
 //! takes back what the journal names. A part is known by its length and modification time, which renaming keeps.
+//!
+//! What is kept of the journal lets the job recognise its own result: when nobody heard of the publication, because the
+//! process or its connection was lost just then, writers and committer run again, and replace it.
 
 use std::time::Duration;
 
 use flink_api::TaskWaker;
 
-use super::Place;
 use super::part::Part;
+use super::{Place, TEMPORARY};
 use crate::file_system::{Existing, FileError, FileStatus, FileUri, OpenOptions, ReadPoll};
 
 /// Longest journal that is read: parts of more subtasks than there can be.
@@ -22,6 +25,9 @@ const MAX_JOURNAL_SIZE: u64 = 64 << 20;
 
 /// Longest wait for a remote file system to deliver a part of a small file.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How the name of a journal ends that is kept.
+const PUBLISHED: &str = "published";
 
 /// What stands between the parts of a journal.
 const SEPARATOR: u8 = 0;
@@ -84,13 +90,28 @@ impl<'a> Publication<'a> {
         let mut old = self.place.results()?;
         old.retain(|uri| !published(uri.name()));
         if !self.overwrite
-            && let Some(first) = old.first()
+            && let Some(first) = self.first_of_others(&old)?
         {
             let reason =
                 format!("{first} was put there while the job was running. Run the job again with another target");
             return Err(FileError::Commit { uri: self.place.target.to_string(), reason });
         }
         Ok(old)
+    }
+
+    /// The first of these results that no earlier attempt of this job has published.
+    fn first_of_others(&self, results: &[FileUri]) -> Result<Option<FileUri>, FileError> {
+        if results.is_empty() {
+            return Ok(None);
+        }
+        let ours = read_parts(self.place, &published(self.place))?.unwrap_or_default();
+        for uri in results {
+            let part = ours.iter().find(|part| part.temporary.name() == uri.name());
+            if !part.is_some_and(|part| is_version_of(self.place, uri, part).unwrap_or(false)) {
+                return Ok(Some(uri.clone()));
+            }
+        }
+        Ok(None)
     }
 
     fn replace(&mut self, old: &[FileUri], waiting: &[FileUri]) -> Result<(), FileError> {
@@ -158,13 +179,20 @@ fn take_back(place: &Place, parts: &[Part]) -> Result<(), FileError> {
     place.files.delete(&journal(place)).map(drop)
 }
 
-/// Removes everything hidden of the job, the journal first: from then on nothing is taken back any more. What cannot be
-/// removed stays, hidden; the result is published and the job has not failed.
+/// Puts the journal aside: from then on nothing is taken back any more. Then removes everything else hidden of the job,
+/// and what jobs before it have kept. What cannot be removed stays, hidden; the result is published and the job has not
+/// failed.
 fn clean_up(place: &Place) {
-    if place.files.delete(&journal(place)).is_ok() {
-        for folder in temporary_folders(place).unwrap_or_default() {
-            let _ = place.files.delete(&folder);
-        }
+    let kept = published(place);
+    if place.files.rename(&journal(place), &kept, Existing::Replace).is_err() {
+        return;
+    }
+    let left = |name: &str| {
+        let of_an_earlier_job = name.starts_with(TEMPORARY) && name.ends_with(PUBLISHED);
+        name != kept.name() && (of_an_earlier_job || name.starts_with(&place.job))
+    };
+    for status in list_if_there(place, &place.target, &left).unwrap_or_default() {
+        let _ = place.files.delete(&status.uri);
     }
 }
 
@@ -201,6 +229,11 @@ fn journal(place: &Place) -> FileUri {
     place.target.join(&format!("{}journal", place.job))
 }
 
+/// What is kept of the journal when all is done.
+fn published(place: &Place) -> FileUri {
+    place.target.join(&format!("{}{PUBLISHED}", place.job))
+}
+
 fn unfinished_journal(place: &Place) -> FileUri {
     place.target.join(&format!("{}journal-unfinished", place.job))
 }
@@ -216,13 +249,16 @@ fn write_journal(place: &Place, parts: &[Part]) -> Result<(), FileError> {
 }
 
 fn read_journal(place: &Place) -> Result<Option<Vec<Part>>, FileError> {
-    let uri = journal(place);
-    let length = match place.files.status(&uri) {
+    read_parts(place, &journal(place))
+}
+
+fn read_parts(place: &Place, uri: &FileUri) -> Result<Option<Vec<Part>>, FileError> {
+    let length = match place.files.status(uri) {
         Err(error) if error.is_not_found() => return Ok(None),
         status => status?.version.length,
     };
     let mut content = vec![0; usize::try_from(length.min(MAX_JOURNAL_SIZE)).unwrap_or_default()];
-    read_all(place, &uri, &mut content)?;
+    read_all(place, uri, &mut content)?;
     let committables: Vec<Vec<u8>> = match content.as_slice() {
         [] => Vec::new(),
         content => content.split(|&byte| byte == SEPARATOR).map(<[u8]>::to_vec).collect(),

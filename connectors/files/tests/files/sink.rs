@@ -15,7 +15,14 @@ use super::write;
 
 fn context(subtask: u32, attempt: u32) -> SinkContext {
     let configuration = Configuration::default();
-    SinkContext { job: JobId::from_u128(7), subtask, parallelism: 2, attempt, configuration }
+    SinkContext {
+        job: JobId::from_u128(7),
+        subtask,
+        parallelism: 2,
+        attempt,
+        configuration,
+        accumulators: Default::default(),
+    }
 }
 
 fn target(folder: &TempDir) -> std::path::PathBuf {
@@ -55,12 +62,15 @@ fn abort(sink: &TextFileSink, attempt: u32) {
     Sink::<u64>::abort(sink, &context(0, attempt));
 }
 
-/// Names and contents of all that is in a folder, hidden files too.
+/// Names and contents of all that is in a folder, hidden files too, but for what a publication keeps.
 fn listing(folder: &Path) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.ends_with("-published") {
+            continue;
+        }
         let content = if path.is_dir() { listing(&path).join(" ") } else { fs::read_to_string(&path).unwrap() };
         found.push(format!("{name}={}", content.trim_end().replace('\n', ",")));
     }
@@ -83,6 +93,37 @@ fn parts_appear_when_they_are_committed() {
     commit(&sink, &parts).unwrap();
     abort(&sink, 9);
     assert_eq!(listing(&target(&folder)), expected);
+}
+
+/// The committer published, and was lost before anybody heard of it.
+#[test]
+fn a_result_that_nobody_heard_of_is_replaced_by_the_next_attempt() {
+    let folder = tempdir().unwrap();
+    let sink = sink(&folder);
+    commit(&sink, &[written(&sink, 0, 0, 0..3), written(&sink, 1, 0, 3..5)]).unwrap();
+    // The next attempt distributes the records otherwise, and is lost in the same way.
+    for (attempt, middle) in [(1, 1), (2, 4)] {
+        let parts = [written(&sink, 0, attempt, 0..middle), written(&sink, 1, attempt, middle..5)];
+        commit(&sink, &parts).unwrap();
+        commit(&sink, &parts).unwrap();
+    }
+    assert_eq!(listing(&target(&folder)), ["part-00000=0,1,2,3", "part-00001=4"]);
+    // What is not the job's own is refused as before, and so is its own result to another job.
+    let parts = [written(&sink, 0, 3, 0..5)];
+    write(&target(&folder).join("part-00001"), "somebody's");
+    let error = commit(&sink, &parts).unwrap_err();
+    assert!(error.contains("part-00001 was put there"), "{error}");
+    fs::remove_file(target(&folder).join("part-00001")).unwrap();
+    let other = SinkContext { job: JobId::from_u128(8), ..context(0, 0) };
+    let mut writer = Sink::<u64>::create_writer(&sink, &other).unwrap();
+    let part = finish(&mut writer);
+    assert!(Sink::<u64>::commit(&sink, &other, vec![part.clone()]).is_err());
+    // What is kept goes with the result that replaces the job's.
+    Sink::<u64>::commit(&sink.overwrite(true), &other, vec![part]).unwrap();
+    let kept = fs::read_dir(target(&folder))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().ends_with("-published"));
+    assert_eq!(kept.count(), 1);
 }
 
 #[test]
@@ -308,7 +349,8 @@ fn a_full_disk_is_named_and_nothing_is_published() {
     assert!(listing(&target(&folder)).is_empty());
 }
 
-/// An old result and the parts of a new one, whose publishing needs five renames: journal, two old ones, two new ones.
+/// An old result and the parts of a new one, whose publishing needs five renames: journal, two old ones, two
+/// new ones. A sixth puts the journal aside.
 struct Interrupted {
     folder: TempDir,
     sink: TextFileSink,
@@ -364,7 +406,7 @@ fn a_committer_that_dies_anywhere_is_repeated_or_taken_back() {
         assert_eq!(listing(&target(&again.folder)), ["part-00000=7"], "after {renames} renames, written anew");
     }
     let whole = Interrupted::new("dying");
-    whole.commit_with(5).unwrap();
+    whole.commit_with(6).unwrap();
     assert_eq!(listing(&target(&whole.folder)), NEW);
 }
 

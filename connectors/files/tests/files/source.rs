@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use flink_api::source::{EnumeratorContext, ReaderContext, ReaderStatus, Source, SourceReader};
-use flink_api::{Output, TaskWaker};
+use flink_api::{AccumulatorValue, Output, SharedAccumulators, TaskWaker};
 use flink_files::{FileSplit, InvalidUtf8, TextFileSource};
 use flink_graph::Configuration;
 use tempfile::tempdir;
@@ -31,11 +31,13 @@ fn splits(source: &TextFileSource, configuration: &Configuration) -> Result<Vec<
 }
 
 fn run(source: &TextFileSource, configuration: &Configuration) -> Result<(Vec<String>, u64), String> {
+    let accumulators = SharedAccumulators::default();
     let context = ReaderContext {
         subtask: 0,
         parallelism: 2,
         configuration: configuration.clone(),
         waker: TaskWaker::new(|| ()),
+        accumulators: accumulators.clone(),
     };
     let mut reader = source.create_reader(context).map_err(|error| error.to_string())?;
     let mut output = Collected::default();
@@ -51,6 +53,8 @@ fn run(source: &TextFileSource, configuration: &Configuration) -> Result<(Vec<St
             }
         }
     }
+    let counted = accumulators.snapshot().0.remove("skipped_lines").unwrap_or(AccumulatorValue::Long(0));
+    assert_eq!(counted, AccumulatorValue::Long(reader.skipped_lines().try_into().unwrap()));
     Ok((output.lines, reader.skipped_lines()))
 }
 

@@ -1,0 +1,46 @@
+use flink_graph::TaskManagerId;
+use flink_protocol::task_manager::ToTaskManager;
+
+use super::JobManager;
+use crate::job_manager::job::JobMaster;
+use crate::job_manager::resources::{ClusterResources, TaskManagerUse};
+
+impl JobManager {
+    /// What the jobs want of TaskManagers, and what they have.
+    #[must_use]
+    pub fn resources(&self) -> ClusterResources {
+        let missing: usize = self.jobs.values().map(JobMaster::missing_slots).sum();
+        let task_managers = self.cx.task_managers.iter().map(|(id, task_manager)| {
+            let slots = task_manager.slots.len();
+            let used = TaskManagerUse {
+                slots: count(slots),
+                used: count(slots - task_manager.free_slots()),
+                busy: !self.is_idle(id),
+                connected: task_manager.connection.is_some(),
+            };
+            (id.clone(), used)
+        });
+        ClusterResources { missing_slots: count(missing), task_managers: task_managers.collect() }
+    }
+
+    /// True when no job has anything on a TaskManager that is registered.
+    #[must_use]
+    pub fn is_idle(&self, id: &TaskManagerId) -> bool {
+        self.cx.task_managers.get(id).is_some_and(|task_manager| {
+            task_manager.workers.is_empty() && task_manager.free_slots() == task_manager.slots.len()
+        })
+    }
+
+    /// Tells an idle TaskManager to end, and gives it no more work.
+    pub(super) fn release_task_manager(&mut self, id: &TaskManagerId) {
+        if self.is_idle(id) {
+            let reason = "it has no work, and its container is given back".to_owned();
+            self.cx.send(id, ToTaskManager::RefuseRegistration { reason: reason.clone() });
+            self.lose_task_manager(id, &reason);
+        }
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

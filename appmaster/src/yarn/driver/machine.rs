@@ -1,0 +1,419 @@
+use std::time::Duration;
+
+use flink_graph::TaskManagerId;
+
+use super::config::DriverConfig;
+use super::event::{Action, AllocateRequest, Allocation, CompletedContainer, Container, Event, Resource};
+use super::exit_status::{Blame, ContainerEnd};
+use super::failure_rate::FailureRate;
+use super::heartbeat::Heartbeat;
+use super::nodes::Nodes;
+use super::workers::{Phase, Worker, Workers};
+use crate::job_manager::ClusterResources;
+
+/// Containers that are given up for one reason or another may at most be this many in an application's life without an
+/// answer of the ResourceManager; only a bound for memory.
+const MOST_CONTAINERS: u32 = 10_000;
+
+/// The number of the ask for TaskManagers. There is one kind of TaskManager, so one ask.
+pub const REQUEST: i64 = 1;
+
+/// Pause between two explanations of what is waited for.
+const EXPLAIN_AGAIN: Duration = Duration::from_mins(1);
+
+/// Where the driver stands with the ResourceManager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phases {
+    /// Waits to be registered.
+    Registering,
+    /// Sends heartbeats.
+    Registered,
+    /// Has given up; nothing is done any more.
+    Failed,
+}
+
+/// The driver. See [the module](super).
+#[derive(Debug)]
+pub struct ResourceManagerDriver {
+    config: DriverConfig,
+    phase: Phases,
+    resources: ClusterResources,
+    workers: Workers,
+    heartbeat: Heartbeat,
+    nodes: Nodes,
+    failures: FailureRate,
+    cluster_nodes: u32,
+    available: Option<Resource>,
+    /// Since when containers are wanted without any coming.
+    waiting_since: Option<Duration>,
+    explain_at: Option<Duration>,
+    /// True when what jobs wait for was explained and not taken back.
+    explained: bool,
+    actions: Vec<Action>,
+}
+
+impl ResourceManagerDriver {
+    /// A driver that is not registered yet: its first event is [`Event::Registered`].
+    #[must_use]
+    pub fn new(config: DriverConfig) -> Self {
+        Self {
+            config,
+            phase: Phases::Registering,
+            resources: ClusterResources::default(),
+            workers: Workers::default(),
+            heartbeat: Heartbeat::new(),
+            nodes: Nodes::default(),
+            failures: FailureRate::default(),
+            cluster_nodes: 0,
+            available: None,
+            waiting_since: None,
+            explain_at: None,
+            explained: false,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Handles one event. What is due by now is done too, whatever the event is.
+    pub fn on_event(&mut self, now: Duration, event: Event) -> Vec<Action> {
+        if self.phase == Phases::Failed {
+            return Vec::new();
+        }
+        match event {
+            Event::Registered { earlier, largest } => self.on_registered(now, earlier, largest),
+            Event::Allocated(allocation) => self.on_allocated(now, allocation),
+            Event::HeartbeatFailed => {
+                self.heartbeat.failed();
+                self.nodes.tell_again();
+            }
+            Event::NotRegistered => self.on_not_registered(),
+            Event::Refused { reason } => self.fail(format!("the ResourceManager refuses TaskManagers: {reason}")),
+            Event::Started(id) => {
+                if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.phase == Phase::Starting) {
+                    worker.phase = Phase::Awaited { since: now };
+                }
+            }
+            Event::StartFailed { container, reason } => {
+                let end = ContainerEnd {
+                    reason: format!("its container could not be started: {reason}"),
+                    blame: Blame::Container,
+                };
+                self.give_up(now, &container, &end, false);
+            }
+            Event::GivenBack { container, accepted } => self.on_given_back(now, &container, accepted),
+            Event::Demand(resources) => self.on_demand(now, resources),
+            Event::Tick => {}
+        }
+        self.expire(now);
+        self.return_surplus(now);
+        self.explain(now);
+        self.speak(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Time at which [`Event::Tick`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        if self.phase == Phases::Failed {
+            return None;
+        }
+        let config = &self.config;
+        let (registration, idle, leaving) = (config.registration_timeout, config.idle_timeout, config.leaving_timeout);
+        let workers = self.workers.deadline(registration, idle, leaving, self.surplus() > 0);
+        let speaks = self.phase == Phases::Registered && !self.heartbeat.in_flight;
+        let heartbeat = speaks.then(|| self.heartbeat_due());
+        [workers, heartbeat, self.nodes.deadline(), self.explain_at].into_iter().flatten().min()
+    }
+
+    /// TaskManagers that the jobs need: those that they use, and as many as it takes for the slots that they wait for.
+    #[must_use]
+    pub fn wanted(&self) -> u32 {
+        let used = self.resources.task_managers.values().filter(|used| used.busy);
+        let (busy, free) = used.fold((0_u32, 0_u32), |(busy, free), used| {
+            let more = if used.connected { used.slots.saturating_sub(used.used) } else { 0 };
+            (busy + 1, free.saturating_add(more))
+        });
+        let rest = self.resources.missing_slots.saturating_sub(free);
+        busy.saturating_add(rest.div_ceil(self.config.slots)).min(MOST_CONTAINERS)
+    }
+
+    /// Containers that are held and not on their way out.
+    #[must_use]
+    pub fn held(&self) -> u32 {
+        self.workers.active()
+    }
+
+    /// The containers that are held, those that leave included, with the place of each.
+    pub fn containers(&self) -> impl Iterator<Item = (&TaskManagerId, &super::Node)> {
+        self.workers.iter().map(|(id, worker)| (id, &worker.node))
+    }
+
+    /// True when `id` is a container that the jobs may use.
+    #[must_use]
+    pub fn holds(&self, id: &TaskManagerId) -> bool {
+        self.workers.get(id).is_some_and(|worker| !matches!(worker.phase, Phase::Leaving { .. }))
+    }
+
+    /// Containers beyond those that are wanted, without those that the JobManager was asked to let go of already.
+    fn surplus(&self) -> u32 {
+        let returning = self.workers.iter().filter(|(_, worker)| matches!(worker.phase, Phase::Returning { .. }));
+        let returning = u32::try_from(returning.count()).unwrap_or(u32::MAX);
+        self.held().saturating_sub(self.wanted()).saturating_sub(returning)
+    }
+
+    /// Containers to ask for.
+    fn outstanding(&self) -> u32 {
+        self.wanted().saturating_sub(self.held())
+    }
+
+    fn on_registered(&mut self, now: Duration, earlier: Vec<Container>, largest: Resource) {
+        let wanted = self.config.resource;
+        let known = largest != Resource::default();
+        if known && (wanted.memory_mb > largest.memory_mb || wanted.vcores > largest.vcores) {
+            return self.fail(format!(
+                "a TaskManager needs a container of {wanted}, but the largest that this cluster or queue grants has \
+                 {largest}: lower taskmanager.memory.process.size or yarn.containers.vcores, or raise \
+                 yarn.scheduler.maximum-allocation-mb and -vcores"
+            ));
+        }
+        self.phase = Phases::Registered;
+        self.adopt(now, earlier);
+    }
+
+    /// Containers of earlier attempts go on; their TaskManagers have as much time to register as new ones.
+    fn adopt(&mut self, now: Duration, earlier: Vec<Container>) {
+        for container in earlier {
+            if self.workers.get(&container.id).is_none() && !self.heartbeat.is_released(&container.id) {
+                let is_there = self.resources.task_managers.contains_key(&container.id);
+                let phase = match is_there {
+                    true => Phase::Registered { idle_since: None },
+                    false => Phase::Awaited { since: now },
+                };
+                self.workers.insert(container.id, Worker::new(container.node, container.resource, phase));
+            }
+        }
+        let resources = self.resources.clone();
+        self.workers.observe(now, &resources);
+    }
+
+    fn on_not_registered(&mut self) {
+        if self.phase == Phases::Registered {
+            self.phase = Phases::Registering;
+            self.heartbeat.forgotten();
+            self.nodes.tell_again();
+            self.actions.push(Action::Register);
+        }
+    }
+
+    fn on_allocated(&mut self, now: Duration, allocation: Allocation) {
+        self.cluster_nodes = allocation.cluster_nodes;
+        self.available = allocation.available.or(self.available);
+        self.adopt(now, allocation.earlier);
+        let ours = allocation.containers.iter().filter(|container| self.fits(container)).count();
+        self.heartbeat.arrived(u32::try_from(ours).unwrap_or(u32::MAX));
+        for container in allocation.containers {
+            self.on_container(now, container);
+        }
+        for completed in allocation.completed {
+            self.on_completed(now, &completed);
+        }
+        for id in allocation.preempted {
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.is_preempted = true;
+            }
+        }
+        self.heartbeat.answered();
+    }
+
+    fn fits(&self, container: &Container) -> bool {
+        let (needs, has) = (self.config.resource, container.resource);
+        container.request == REQUEST && has.memory_mb >= needs.memory_mb && has.vcores >= needs.vcores.min(1)
+    }
+
+    /// A container that is needed is started at once, any other one is released unused.
+    fn on_container(&mut self, now: Duration, container: Container) {
+        let is_known = self.workers.get(&container.id).is_some() || self.heartbeat.is_released(&container.id);
+        if is_known {
+            return;
+        }
+        if !self.fits(&container) || self.outstanding() == 0 {
+            return self.heartbeat.release(container.id);
+        }
+        self.waiting_since = Some(now);
+        self.explain_at = None;
+        let worker = Worker::new(container.node.clone(), container.resource, Phase::Starting);
+        self.workers.insert(container.id.clone(), worker);
+        self.actions.push(Action::StartContainer(container));
+    }
+
+    fn on_completed(&mut self, now: Duration, completed: &CompletedContainer) {
+        let was_released = self.heartbeat.completed(&completed.id);
+        let Some(worker) = self.workers.get(&completed.id) else { return };
+        if was_released || matches!(worker.phase, Phase::Leaving { .. }) {
+            self.workers.remove(&completed.id);
+            return;
+        }
+        let mut end = ContainerEnd::explain(completed.exit_status, &completed.diagnostics, worker.resource);
+        if worker.is_preempted {
+            end.blame = Blame::Nobody;
+        }
+        self.give_up(now, &completed.id, &end, true);
+    }
+
+    /// A container is lost or of no use: the JobManager is told, and the failure counted where it is one.
+    fn give_up(&mut self, now: Duration, id: &TaskManagerId, end: &ContainerEnd, is_gone: bool) {
+        let Some(worker) = self.workers.remove(id) else { return };
+        if !is_gone {
+            self.heartbeat.release(id.clone());
+            self.actions.push(Action::StopContainer { container: id.clone(), node: worker.node.clone() });
+        }
+        let reason = format!("container {id} on {} is lost: {}", worker.node, end.reason);
+        self.actions.push(Action::ReportLost { task_manager: id.clone(), reason: reason.clone() });
+        if end.blame == Blame::Nobody {
+            return;
+        }
+        let host = &worker.node.host;
+        if self.nodes.failed(now, host, self.cluster_nodes, &self.config) {
+            let minutes = self.config.node_penalty.as_secs() / 60;
+            tracing::warn!(%host, minutes, "containers fail on this node again and again: it is left out for a while");
+        }
+        let limit = self.config.max_failure_rate;
+        if end.blame == Blame::Container
+            && let Some((count, causes)) = self.failures.add(now, reason, limit)
+        {
+            self.fail(format!(
+                "{count} TaskManagers have failed within a minute, more than the {limit} that \
+                 resourcemanager.start-worker.max-failure-rate allows:\n{causes}"
+            ));
+        }
+    }
+
+    fn on_demand(&mut self, now: Duration, resources: ClusterResources) {
+        let before = self.outstanding();
+        self.resources = resources;
+        let resources = std::mem::take(&mut self.resources);
+        let vanished = self.workers.observe(now, &resources);
+        self.resources = resources;
+        for id in vanished {
+            let end = ContainerEnd {
+                reason: "its TaskManager was given up by the JobManager".to_owned(),
+                blame: Blame::Container,
+            };
+            self.give_up(now, &id, &end, false);
+        }
+        let outstanding = self.outstanding();
+        if outstanding > before {
+            self.heartbeat.asking_since = Some(now);
+        }
+    }
+
+    fn on_given_back(&mut self, now: Duration, id: &TaskManagerId, accepted: bool) {
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        if matches!(worker.phase, Phase::Returning { .. }) {
+            worker.phase = match accepted {
+                true => Phase::Leaving { since: now },
+                false => Phase::Registered { idle_since: None },
+            };
+        }
+    }
+
+    /// What has taken too long.
+    fn expire(&mut self, now: Duration) {
+        self.nodes.expire(now);
+        let late = |phase: Phase, timeout| matches!(phase, Phase::Awaited { since } if since + timeout <= now);
+        let timeout = self.config.registration_timeout;
+        let missing: Vec<TaskManagerId> =
+            self.workers.iter().filter(|(_, worker)| late(worker.phase, timeout)).map(|(id, _)| id.clone()).collect();
+        for id in missing {
+            let reason = format!(
+                "its TaskManager did not register within {} s (resourcemanager.taskmanager-registration.timeout); \
+                 its log says why",
+                timeout.as_secs_f64()
+            );
+            self.give_up(now, &id, &ContainerEnd { reason, blame: Blame::Container }, false);
+        }
+        self.end_those_that_linger(now);
+    }
+
+    fn end_those_that_linger(&mut self, now: Duration) {
+        let timeout = self.config.leaving_timeout;
+        let lingers = |worker: &Worker| match worker.phase {
+            Phase::Returning { since } | Phase::Leaving { since } => since + timeout <= now,
+            _ => false,
+        };
+        let lingering: Vec<TaskManagerId> =
+            self.workers.iter().filter(|(_, worker)| lingers(worker)).map(|(id, _)| id.clone()).collect();
+        for id in lingering {
+            let Some(worker) = self.workers.remove(&id) else { continue };
+            self.heartbeat.release(id.clone());
+            self.actions.push(Action::StopContainer { container: id.clone(), node: worker.node });
+        }
+    }
+
+    /// Asks the JobManager to let go of TaskManagers that have been idle for long enough.
+    fn return_surplus(&mut self, now: Duration) {
+        if self.phase == Phases::Failed {
+            return;
+        }
+        let mut surplus = self.surplus();
+        while surplus > 0
+            && let Some(id) = self.workers.first_to_return(now, self.config.idle_timeout)
+        {
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.phase = Phase::Returning { since: now };
+            }
+            self.actions.push(Action::GiveBack(id));
+            surplus -= 1;
+        }
+    }
+
+    /// Tells users what is waited for when containers do not come.
+    fn explain(&mut self, now: Duration) {
+        let outstanding = self.outstanding();
+        if outstanding == 0 || self.phase != Phases::Registered {
+            self.waiting_since = None;
+            self.explain_at = None;
+            if std::mem::take(&mut self.explained) {
+                self.actions.push(Action::Explain(None));
+            }
+            return;
+        }
+        let since = *self.waiting_since.get_or_insert(now);
+        let at = *self.explain_at.get_or_insert(since + self.config.explain_after);
+        if at > now {
+            return;
+        }
+        self.explain_at = Some(now + EXPLAIN_AGAIN);
+        self.explained = true;
+        let left = self
+            .available
+            .map_or(String::new(), |available| format!("; YARN says that this application may still get {available}"));
+        self.actions.push(Action::Explain(Some(format!(
+            "waiting for {outstanding} container{} of {} from YARN for {} s{left}",
+            if outstanding == 1 { "" } else { "s" },
+            self.config.resource,
+            (now - since).as_secs()
+        ))));
+    }
+
+    fn heartbeat_due(&self) -> Duration {
+        // A TaskManager that has lost its connection may be dead: YARN knows it soon.
+        let hurry = self.resources.task_managers.values().any(|used| !used.connected)
+            || self.workers.iter().any(|(_, worker)| matches!(worker.phase, Phase::Leaving { .. }));
+        self.heartbeat.due(self.outstanding(), hurry, &self.config, self.nodes.has_changes())
+    }
+
+    fn speak(&mut self, now: Duration) {
+        if self.phase != Phases::Registered || self.heartbeat.in_flight || self.heartbeat_due() > now {
+            return;
+        }
+        let (containers, release) = self.heartbeat.send(now, self.outstanding());
+        let (blacklist_additions, blacklist_removals) = self.nodes.changes();
+        let request = AllocateRequest { containers, release, blacklist_additions, blacklist_removals };
+        self.actions.push(Action::Allocate(request));
+    }
+
+    fn fail(&mut self, reason: String) {
+        self.phase = Phases::Failed;
+        self.actions.push(Action::Fail { reason });
+    }
+}

@@ -1,0 +1,28 @@
+//! The JobManager on YARN: how its TaskManagers' containers come and go.
+//!
+//! ```text
+//!  JobManager ── slots wanted, TaskManagers ──► ResourceManagerDriver ── asks, releases ──► ResourceManager
+//!      ▲                                          (no I/O)  │    ▲                               │
+//!      └────── lost containers, with the cause ─────────────┘    └── containers, their ends ─────┘
+//!                                                           └── start, stop ──► NodeManagers
+//! ```
+
+/// Which containers to ask for, to start and to give back: a state machine without I/O.
+pub mod driver;
+
+/// The I/O around the driver: ResourceManager, NodeManagers, JobManager.
+#[cfg(feature = "yarn")]
+mod service;
+
+/// What is run in a TaskManager's container.
+#[cfg(feature = "yarn")]
+mod launch;
+
+/// Connections to NodeManagers.
+#[cfg(feature = "yarn")]
+mod node_managers;
+
+#[cfg(feature = "yarn")]
+pub use launch::{LaunchError, TaskManagerLaunch};
+#[cfg(feature = "yarn")]
+pub use service::{ContainerService, ServiceEnd};

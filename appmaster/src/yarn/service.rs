@@ -1,0 +1,397 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+
+use flink_graph::TaskManagerId;
+use hadoop_rpc::Error;
+use hadoop_rpc::ipc::RetryPolicy;
+use hadoop_rpc::yarn as hadoop;
+use hadoop_rpc::yarn::{AmCommand, ApplicationMaster, Registration, ResourceRequest};
+
+use super::driver::{
+    Action, AllocateRequest, Allocation, CompletedContainer, Container, DriverConfig, Event, Node, REQUEST, Resource,
+    ResourceManagerDriver,
+};
+use super::launch::TaskManagerLaunch;
+use super::node_managers::{self, NodeManagers};
+use crate::job_manager::ClusterResources;
+use crate::server::Handle;
+
+/// Events that may wait. More than a handful come only when many containers are started at once.
+const QUEUE: usize = 4096;
+
+/// How long a restarted ResourceManager is waited for before the registration is tried anew.
+const REGISTRATION_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Answers in a row by which the ResourceManager does not know our token before they are believed.
+const FOREIGN_ANSWERS: u32 = 3;
+
+/// Pause between two lines in the log about a ResourceManager that cannot be reached.
+const COMPLAIN_AGAIN: Duration = Duration::from_secs(30);
+
+/// Why the service has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServiceEnd {
+    /// The application must end as failed.
+    Failed(String),
+    /// Another attempt leads, or YARN has ended the application: nothing may be touched any more.
+    Fenced(String),
+}
+
+/// Holds the containers that the jobs of a JobManager want: the I/O around [`ResourceManagerDriver`].
+#[derive(Debug)]
+pub struct ContainerService {
+    driver: ResourceManagerDriver,
+    started: Instant,
+    application_master: ApplicationMaster,
+    /// Host, port and URL of the registration, for the next one.
+    registered_as: (String, u16, String),
+    launch: Arc<TaskManagerLaunch>,
+    priority: i32,
+    resource: Resource,
+    node_label: Option<String>,
+    handle: Handle,
+    response_id: i32,
+    containers: HashMap<TaskManagerId, hadoop::Container>,
+    node_managers: NodeManagers,
+    inputs: mpsc::Sender<Input>,
+    queue: mpsc::Receiver<Input>,
+    foreign_answers: u32,
+    complained: Option<Instant>,
+    end: Option<ServiceEnd>,
+}
+
+enum Input {
+    Driver(Event),
+    Allocated(Result<hadoop::AllocateResponse, Error>),
+    Registered(Result<Registration, Error>),
+}
+
+impl ContainerService {
+    /// A service for an ApplicationMaster that has just registered with this host, port and URL.
+    #[must_use]
+    pub fn new(
+        application_master: ApplicationMaster,
+        registered_as: (String, u16, String),
+        configuration: hadoop_rpc::Configuration,
+        config: DriverConfig,
+        launch: TaskManagerLaunch,
+        handle: Handle,
+    ) -> Self {
+        let (inputs, queue) = mpsc::channel(QUEUE);
+        let containers = &launch.description.task_manager;
+        Self {
+            resource: config.resource,
+            driver: ResourceManagerDriver::new(config),
+            started: Instant::now(),
+            application_master,
+            registered_as,
+            // 0 is the priority of the ApplicationMaster's own container.
+            priority: containers.priority.max(0).saturating_add(1),
+            node_label: containers.node_label.clone(),
+            launch: Arc::new(launch),
+            handle,
+            response_id: 0,
+            containers: HashMap::new(),
+            node_managers: NodeManagers::new(configuration),
+            inputs,
+            queue,
+            foreign_answers: 0,
+            complained: None,
+            end: None,
+        }
+    }
+
+    /// Asks, starts, gives back, until the application cannot go on. Dropping the future stops it.
+    pub async fn run(mut self, registration: Registration) -> ServiceEnd {
+        let mut resources = self.handle.resources().await;
+        self.take(Input::Registered(Ok(registration))).await;
+        let timer = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(timer);
+        loop {
+            if let Some(end) = self.end.take() {
+                return end;
+            }
+            let deadline =
+                self.driver.next_deadline().unwrap_or_else(|| self.started.elapsed() + Duration::from_mins(1));
+            let at = tokio::time::Instant::from_std(self.started + deadline);
+            if timer.deadline() != at {
+                timer.as_mut().reset(at);
+            }
+            let input = tokio::select! {
+                Some(input) = self.queue.recv() => input,
+                wanted = changed(&mut resources) => match wanted {
+                    Some(wanted) => Input::Driver(Event::Demand(wanted)),
+                    None => return ServiceEnd::Fenced("the JobManager has ended".to_owned()),
+                },
+                () = &mut timer => Input::Driver(Event::Tick),
+            };
+            self.take(input).await;
+        }
+    }
+
+    async fn take(&mut self, input: Input) {
+        let event = match input {
+            Input::Driver(event) => Some(event),
+            Input::Registered(Ok(registration)) => Some(self.registered(registration)),
+            Input::Registered(Err(error)) => {
+                self.registration_failed(&error);
+                None
+            }
+            Input::Allocated(Ok(response)) => self.allocated(response),
+            Input::Allocated(Err(error)) => self.not_allocated(&error),
+        };
+        let Some(event) = event else { return };
+        for action in self.driver.on_event(self.started.elapsed(), event) {
+            self.act(action).await;
+        }
+    }
+
+    async fn act(&mut self, action: Action) {
+        match action {
+            Action::Register => self.register(),
+            Action::Allocate(request) => self.allocate(request),
+            Action::StartContainer(container) => self.start(&container),
+            Action::StopContainer { container, .. } => self.stop(&container),
+            Action::GiveBack(container) => {
+                tracing::info!(%container, "giving back an idle TaskManager");
+                let (handle, inputs) = (self.handle.clone(), self.inputs.clone());
+                tokio::spawn(async move {
+                    let accepted = handle.release_task_manager(container.clone()).await;
+                    let _ = inputs.send(Input::Driver(Event::GivenBack { container, accepted })).await;
+                });
+            }
+            Action::ReportLost { task_manager, reason } => {
+                tracing::warn!(%reason, "TaskManager lost");
+                self.containers.remove(&task_manager);
+                self.handle.task_manager_lost(task_manager, reason).await;
+            }
+            Action::Explain(note) => {
+                if let Some(note) = &note {
+                    tracing::info!(note, "containers do not come");
+                }
+                self.handle.resource_note(note).await;
+            }
+            Action::Fail { reason } => self.end = Some(ServiceEnd::Failed(reason)),
+        }
+    }
+
+    fn register(&mut self) {
+        tracing::warn!("the ResourceManager does not know this ApplicationMaster: it was restarted; registering again");
+        self.response_id = 0;
+        let patience = RetryPolicy::patient(REGISTRATION_PATIENCE);
+        let application_master = self.application_master.clone().with_retry(patience);
+        let ((host, port, url), inputs) = (self.registered_as.clone(), self.inputs.clone());
+        tokio::spawn(async move {
+            let registration = application_master.register(&host, port, &url).await;
+            let _ = inputs.send(Input::Registered(registration)).await;
+        });
+    }
+
+    fn registered(&mut self, registration: Registration) -> Event {
+        tracing::info!(
+            queue = registration.queue,
+            largest = %registration.maximum,
+            earlier = registration.previous_containers.len(),
+            "registered at the ResourceManager"
+        );
+        self.node_managers.keep(registration.nm_tokens);
+        let mut largest = resource(registration.maximum);
+        if !registration.counts_vcores {
+            largest.vcores = u32::MAX;
+        }
+        Event::Registered { earlier: self.keep(registration.previous_containers), largest }
+    }
+
+    fn registration_failed(&mut self, error: &Error) {
+        if is_fenced(error) {
+            self.end = Some(ServiceEnd::Fenced(error.to_string()));
+        } else {
+            self.complain(error);
+            self.register();
+        }
+    }
+
+    fn allocate(&mut self, request: AllocateRequest) {
+        let ask = |count| ResourceRequest {
+            node_label: self.node_label.clone(),
+            ..ResourceRequest::anywhere(
+                self.priority,
+                hadoop::Resource::new(self.resource.memory_mb, self.resource.vcores),
+                count,
+                REQUEST,
+            )
+        };
+        if let Some(count) = request.containers {
+            tracing::info!(containers = count, "asking for containers");
+        }
+        let request = hadoop::AllocateRequest {
+            response_id: self.response_id,
+            progress: 0.0,
+            asks: request.containers.map(ask).into_iter().collect(),
+            releases: request.release.iter().filter_map(|id| id.0.parse().ok()).collect(),
+            blacklist_additions: request.blacklist_additions,
+            blacklist_removals: request.blacklist_removals,
+            tracking_url: None,
+        };
+        let application_master = self.application_master.clone().with_retry(RetryPolicy::once());
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            let response = application_master.allocate(&request).await;
+            let _ = inputs.send(Input::Allocated(response)).await;
+        });
+    }
+
+    fn allocated(&mut self, response: hadoop::AllocateResponse) -> Option<Event> {
+        self.response_id = response.response_id;
+        self.foreign_answers = 0;
+        if self.complained.take().is_some() {
+            tracing::info!("the ResourceManager answers again");
+        }
+        match response.command {
+            Some(AmCommand::Shutdown) => {
+                self.end = Some(ServiceEnd::Fenced("the ResourceManager says that this attempt is over".to_owned()));
+                return None;
+            }
+            Some(AmCommand::Resync) => return Some(Event::NotRegistered),
+            _ => {}
+        }
+        self.node_managers.keep(response.nm_tokens);
+        let completed = response.completed.into_iter().map(|status| {
+            let id = TaskManagerId(status.id.to_string());
+            tracing::info!(container = %id, exit_status = status.exit.status(), "container ended");
+            self.containers.remove(&id);
+            CompletedContainer { id, exit_status: status.exit.status(), diagnostics: status.diagnostics }
+        });
+        let completed: Vec<CompletedContainer> = completed.collect();
+        let preempted = response.preemption.map(|preemption| {
+            let ids = preemption.strict.into_iter().chain(preemption.negotiable);
+            ids.map(|id| TaskManagerId(id.to_string())).collect::<Vec<_>>()
+        });
+        if let Some(ids) = preempted.as_ref().filter(|ids| !ids.is_empty()) {
+            tracing::warn!(containers = ?ids, "YARN will take containers away for another application or queue");
+        }
+        Some(Event::Allocated(Allocation {
+            containers: self.keep(response.allocated),
+            completed,
+            earlier: self.keep(response.previous_containers),
+            preempted: preempted.unwrap_or_default(),
+            available: Some(resource(response.headroom)),
+            cluster_nodes: response.cluster_nodes,
+        }))
+    }
+
+    fn not_allocated(&mut self, error: &Error) -> Option<Event> {
+        if error.is_remote("ApplicationMasterNotRegisteredException") {
+            return Some(Event::NotRegistered);
+        }
+        if is_fenced(error) {
+            self.foreign_answers += 1;
+            // A ResourceManager that is just restarting may not know its applications yet.
+            if self.foreign_answers >= FOREIGN_ANSWERS {
+                self.end = Some(ServiceEnd::Fenced(error.to_string()));
+                return None;
+            }
+        }
+        let refused = error.remote().filter(|exception| is_refusal(exception.simple_class()));
+        if let Some(exception) = refused {
+            return Some(Event::Refused { reason: exception.to_string() });
+        }
+        self.complain(error);
+        Some(Event::HeartbeatFailed)
+    }
+
+    fn complain(&mut self, error: &Error) {
+        let is_new = self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN_AGAIN);
+        if is_new {
+            self.complained = Some(Instant::now());
+            tracing::warn!(%error, "the ResourceManager does not answer; trying again");
+        }
+    }
+
+    /// Remembers containers with what is needed to start and stop them.
+    fn keep(&mut self, containers: Vec<hadoop::Container>) -> Vec<Container> {
+        let mut kept = Vec::with_capacity(containers.len());
+        for container in containers {
+            let id = TaskManagerId(container.id.to_string());
+            kept.push(Container {
+                id: id.clone(),
+                node: Node { host: container.node.host.clone(), port: container.node.port },
+                resource: resource(container.resource),
+                request: container.allocation_request_id,
+            });
+            self.containers.insert(id, container);
+        }
+        kept
+    }
+
+    fn start(&mut self, container: &Container) {
+        let (id, inputs) = (container.id.clone(), self.inputs.clone());
+        let known = self.containers.get(&id).cloned();
+        let prepared = known.ok_or_else(|| "its token is gone".to_owned()).and_then(|container| {
+            let client = self.node_managers.client(&container.node)?;
+            let context = self.launch.context(&container).map_err(|error| error.to_string())?;
+            Ok((client, container, context))
+        });
+        tokio::spawn(async move {
+            let started = match prepared {
+                Ok((client, container, context)) => {
+                    let node = container.node.clone();
+                    let started = node_managers::start(client, container, context).await;
+                    tracing::info!(container = %id, %node, started = started.is_ok(), "TaskManager's container");
+                    started
+                }
+                Err(reason) => Err(reason),
+            };
+            let event = match started {
+                Ok(()) => Event::Started(id),
+                Err(reason) => Event::StartFailed { container: id, reason },
+            };
+            let _ = inputs.send(Input::Driver(event)).await;
+        });
+    }
+
+    fn stop(&mut self, id: &TaskManagerId) {
+        let Some(container) = self.containers.remove(id) else { return };
+        match self.node_managers.client(&container.node) {
+            Ok(client) => drop(tokio::spawn(node_managers::stop(client, container.id))),
+            Err(reason) => tracing::debug!(container = %id, reason, "released without being stopped"),
+        }
+    }
+}
+
+async fn changed(resources: &mut watch::Receiver<ClusterResources>) -> Option<ClusterResources> {
+    resources.changed().await.ok()?;
+    Some(resources.borrow_and_update().clone())
+}
+
+fn resource(resource: hadoop::Resource) -> Resource {
+    Resource { memory_mb: resource.memory_mb, vcores: resource.vcores }
+}
+
+/// True when the ResourceManager says that this attempt is not (any more) one of its own.
+fn is_fenced(error: &Error) -> bool {
+    match error {
+        Error::Remote(exception) => matches!(
+            exception.simple_class(),
+            "ApplicationAttemptNotFoundException" | "ApplicationNotFoundException" | "InvalidToken"
+        ),
+        Error::Authentication { reason, .. } => reason.to_string().contains("InvalidToken"),
+        _ => false,
+    }
+}
+
+/// True for exceptions that say that what is asked for can never be had.
+fn is_refusal(class: &str) -> bool {
+    matches!(
+        class,
+        "InvalidResourceRequestException"
+            | "InvalidLabelResourceRequestException"
+            | "InvalidResourceBlacklistRequestException"
+            | "SchedulerInvalidResoureRequestException"
+            | "InvalidResourceTypeException"
+            | "ResourceNotFoundException"
+    )
+}

@@ -1,0 +1,259 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flink_appmaster::job_manager::{ClusterResources, TaskManagerUse};
+use flink_appmaster::yarn::driver::{
+    Action, AllocateRequest, Allocation, CompletedContainer, Container, DriverConfig, Event, Resource,
+    ResourceManagerDriver,
+};
+use flink_graph::TaskManagerId;
+
+use super::world::{config, container};
+
+/// A driver, and what it does by and by.
+struct Stage {
+    driver: ResourceManagerDriver,
+    now: Duration,
+    resources: ClusterResources,
+}
+
+impl Stage {
+    fn new(config: DriverConfig) -> Self {
+        let mut stage = Self {
+            driver: ResourceManagerDriver::new(config),
+            now: Duration::ZERO,
+            resources: ClusterResources::default(),
+        };
+        stage.on(Event::Registered { earlier: Vec::new(), largest: Resource::default() });
+        stage.on(Event::Allocated(Allocation { cluster_nodes: 5, ..Allocation::default() }));
+        stage
+    }
+
+    fn on(&mut self, event: Event) -> Vec<Action> {
+        self.driver.on_event(self.now, event)
+    }
+
+    fn at(&mut self, ms: u64) -> &mut Self {
+        self.now = Duration::from_millis(ms);
+        self
+    }
+
+    fn wants(&mut self, missing_slots: u32) -> Vec<Action> {
+        self.resources.missing_slots = missing_slots;
+        self.on(Event::Demand(self.resources.clone()))
+    }
+
+    fn registers(&mut self, container: &Container, used: u32) -> Vec<Action> {
+        let task_manager = TaskManagerUse { slots: 2, used, busy: used > 0, connected: true };
+        self.resources.missing_slots = 0;
+        self.resources.task_managers.insert(container.id.clone(), task_manager);
+        self.on(Event::Demand(self.resources.clone()))
+    }
+
+    fn brings(&mut self, containers: Vec<Container>) -> Vec<Action> {
+        let actions = self.on(Event::Tick);
+        assert!(actions.iter().all(|action| matches!(action, Action::Allocate(_))), "{actions:?}");
+        self.on(Event::Allocated(Allocation { containers, cluster_nodes: 5, ..Allocation::default() }))
+    }
+
+    fn ends(&mut self, id: &TaskManagerId, exit_status: i32, diagnostics: &str) -> Vec<Action> {
+        self.on(Event::Tick);
+        let diagnostics = diagnostics.to_owned();
+        let completed = vec![CompletedContainer { id: id.clone(), exit_status, diagnostics }];
+        self.on(Event::Allocated(Allocation { completed, cluster_nodes: 5, ..Allocation::default() }))
+    }
+
+    /// One TaskManager with all its slots in use.
+    fn with_one(config: DriverConfig) -> (Self, Container) {
+        let mut stage = Self::new(config);
+        let one = container(1);
+        stage.at(100).wants(2);
+        stage.at(200).brings(vec![one.clone()]);
+        stage.on(Event::Started(one.id.clone()));
+        stage.at(300).registers(&one, 2);
+        stage.on(Event::Allocated(Allocation { cluster_nodes: 5, ..Allocation::default() }));
+        (stage, one)
+    }
+}
+
+fn asks(actions: &[Action]) -> Vec<u32> {
+    actions
+        .iter()
+        .filter_map(|action| if let Action::Allocate(request) = action { request.containers } else { None })
+        .collect()
+}
+
+fn released(actions: &[Action]) -> Vec<TaskManagerId> {
+    let requests =
+        actions.iter().filter_map(|action| if let Action::Allocate(request) = action { Some(request) } else { None });
+    requests.flat_map(|request: &AllocateRequest| request.release.clone()).collect()
+}
+
+fn reasons(actions: &[Action]) -> Vec<String> {
+    let reason = |action: &Action| match action {
+        Action::ReportLost { reason, .. } | Action::Fail { reason } => Some(reason.clone()),
+        _ => None,
+    };
+    actions.iter().filter_map(reason).collect()
+}
+
+#[test]
+fn containers_are_asked_for_and_started_at_once() {
+    let mut stage = Stage::new(config());
+    assert_eq!(asks(&stage.at(1_000).wants(3)), [2]);
+    let actions = stage.on(Event::Allocated(Allocation {
+        containers: vec![container(1)],
+        cluster_nodes: 5,
+        ..Allocation::default()
+    }));
+    assert!(matches!(&actions[..], [Action::StartContainer(_)]), "{actions:?}");
+    // While containers are awaited, heartbeats are quick; that one came during the ask makes it say the number again.
+    assert_eq!(asks(&stage.at(1_050).on(Event::Tick)), [1]);
+    stage.on(Event::Allocated(Allocation { containers: vec![container(2), container(3)], ..Allocation::default() }));
+    let actions = stage.at(1_100).on(Event::Tick);
+    assert_eq!((asks(&actions), released(&actions)), (vec![0], vec![container(3).id]));
+    stage.on(Event::Allocated(Allocation::default()));
+    assert_eq!(
+        stage.driver.next_deadline(),
+        Some(Duration::from_millis(6_100)),
+        "and slow when there is nothing to ask"
+    );
+}
+
+#[test]
+fn asks_are_sent_again_to_a_restarted_resource_manager() {
+    let mut stage = Stage::new(config());
+    stage.at(100).wants(6);
+    assert!(matches!(&stage.at(200).on(Event::NotRegistered)[..], [Action::Register]));
+    let actions = stage.at(900).on(Event::Registered { earlier: Vec::new(), largest: Resource::default() });
+    assert_eq!(asks(&actions), [3]);
+}
+
+#[test]
+fn a_lost_answer_makes_everything_said_again_twice() {
+    let mut stage = Stage::new(config());
+    stage.at(100).wants(6);
+    stage.at(150).on(Event::HeartbeatFailed);
+    assert_eq!(asks(&stage.at(1_000).on(Event::Tick)), [3]);
+    stage.at(1_010).on(Event::Allocated(Allocation::default()));
+    assert_eq!(asks(&stage.at(2_000).on(Event::Tick)), [3]);
+}
+
+#[test]
+fn idle_task_managers_are_given_back_when_the_job_manager_agrees() {
+    let (mut stage, one) = Stage::with_one(config());
+    stage.at(1_000).registers(&one, 0);
+    assert!(stage.at(30_900).on(Event::Tick).iter().all(|action| !matches!(action, Action::GiveBack(_))));
+    let actions = stage.at(31_000).on(Event::Tick);
+    assert!(actions.contains(&Action::GiveBack(one.id.clone())), "{actions:?}");
+    stage.on(Event::GivenBack { container: one.id.clone(), accepted: false });
+    assert_eq!(stage.driver.held(), 1);
+    stage.at(32_000).registers(&one, 0);
+    stage.at(62_001).on(Event::Tick);
+    stage.on(Event::GivenBack { container: one.id.clone(), accepted: true });
+    assert_eq!((stage.driver.held(), stage.driver.holds(&one.id)), (0, false));
+    let actions = stage.at(67_100).on(Event::Tick);
+    assert!(actions.iter().any(|action| matches!(action, Action::StopContainer { .. })), "it did not end: {actions:?}");
+}
+
+#[test]
+fn the_cause_of_a_loss_is_told_and_the_container_replaced() {
+    let (mut stage, one) = Stage::with_one(config());
+    let message = "is running 104857600B beyond the 'PHYSICAL' memory limit.";
+    let actions = stage.at(10_000).ends(&one.id, -104, message);
+    assert!(reasons(&actions)[0].contains("256 MB by 100 MB"), "{actions:?}");
+    stage.resources.task_managers.clear();
+    assert_eq!(asks(&stage.at(10_100).wants(2)), [1]);
+}
+
+#[test]
+fn too_many_failures_end_the_application_but_preemption_does_not() {
+    let mut config = config();
+    config.max_failure_rate = 2.0;
+    let mut stage = Stage::new(config);
+    stage.wants(2);
+    for number in 1..=12 {
+        let (one, at) = (container(number), 1_000 * number);
+        stage.at(at).brings(vec![one.clone()]);
+        stage.on(Event::Started(one.id.clone()));
+        let status = if number <= 8 { -102 - i32::from(number % 2 == 0) * -2 } else { 1 };
+        let actions = stage.at(at + 500).ends(&one.id, status, "");
+        let failed = actions.iter().any(|action| matches!(action, Action::Fail { .. }));
+        assert_eq!(failed, number == 11, "{number}: {actions:?}");
+        if failed {
+            assert!(reasons(&actions).last().unwrap().contains("max-failure-rate"), "{actions:?}");
+            assert_eq!(stage.driver.next_deadline(), None);
+            return;
+        }
+    }
+}
+
+#[test]
+fn one_that_never_registers_is_replaced() {
+    let mut stage = Stage::new(config());
+    let one = container(1);
+    stage.wants(1);
+    stage.at(50).brings(vec![one.clone()]);
+    stage.at(100).on(Event::Started(one.id.clone()));
+    let actions = stage.at(20_100).on(Event::Tick);
+    assert!(reasons(&actions)[0].contains("did not register within 20 s"), "{actions:?}");
+    assert!(actions.iter().any(|action| matches!(action, Action::StopContainer { .. })));
+    assert_eq!(stage.driver.held(), 0);
+}
+
+#[test]
+fn a_node_on_which_containers_fail_is_left_out() {
+    let mut stage = Stage::new(config());
+    stage.wants(2);
+    for number in [5, 10, 15] {
+        stage.at(number * 1_000).brings(vec![container(number)]);
+        stage.at(number * 1_000 + 500).ends(&container(number).id, 1, "");
+    }
+    let actions = stage.at(16_000).on(Event::Tick);
+    let additions = |actions: &[Action]| -> Vec<String> {
+        let of = |action: &Action| {
+            if let Action::Allocate(request) = action { Some(request.blacklist_additions.clone()) } else { None }
+        };
+        actions.iter().filter_map(of).flatten().collect()
+    };
+    assert_eq!(additions(&actions), ["host0"]);
+}
+
+#[test]
+fn containers_of_an_earlier_attempt_are_taken_over() {
+    let mut driver = ResourceManagerDriver::new(config());
+    let (one, two) = (container(1), container(2));
+    let earlier = vec![one.clone(), two.clone()];
+    driver.on_event(Duration::ZERO, Event::Registered { earlier, largest: Resource::default() });
+    let used = TaskManagerUse { slots: 2, used: 1, busy: true, connected: true };
+    let task_managers = BTreeMap::from([(one.id.clone(), used)]);
+    let actions =
+        driver.on_event(Duration::from_secs(1), Event::Demand(ClusterResources { missing_slots: 3, task_managers }));
+    assert_eq!((driver.held(), driver.wanted(), asks(&actions)), (2, 2, vec![]));
+    let actions = driver.on_event(Duration::from_secs(21), Event::Tick);
+    assert!(reasons(&actions)[0].contains(&two.id.0), "{actions:?}");
+}
+
+#[test]
+fn users_are_told_what_is_waited_for() {
+    let mut stage = Stage::new(config());
+    stage.wants(2);
+    stage.on(Event::Allocated(Allocation {
+        available: Some(Resource { memory_mb: 64, vcores: 0 }),
+        ..Allocation::default()
+    }));
+    let actions = stage.at(10_000).on(Event::Tick);
+    let text =
+        actions.iter().find_map(|action| if let Action::Explain(Some(text)) = action { Some(text) } else { None });
+    let text = text.unwrap();
+    assert!(text.contains("1 container of 256 MB and 1 core") && text.contains("64 MB and 0 cores"), "{text}");
+    assert!(stage.at(10_010).wants(0).contains(&Action::Explain(None)));
+}
+
+#[test]
+fn a_container_that_is_too_large_for_the_cluster_is_refused_in_words() {
+    let mut driver = ResourceManagerDriver::new(config());
+    let largest = Resource { memory_mb: 128, vcores: 4 };
+    let actions = driver.on_event(Duration::ZERO, Event::Registered { earlier: Vec::new(), largest });
+    assert!(reasons(&actions)[0].contains("yarn.scheduler.maximum-allocation-mb"), "{actions:?}");
+}

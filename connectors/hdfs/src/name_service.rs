@@ -1,0 +1,246 @@
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use flink_files::FileError;
+use flink_files::file_system::FileVersion;
+use hadoop_rpc::Configuration;
+use hdfs_native::file::FileReader;
+use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
+
+use crate::failure::{Attempt, Failure, Prospect, is_answer, prospect};
+use crate::name_nodes::NameNodes;
+use crate::runtime;
+use crate::settings::{self, HdfsOptions};
+
+/// Longest wait for one answer of a NameNode that was reached before: one that collects garbage takes its time.
+const ANSWER_LIMIT: Duration = Duration::from_secs(45);
+
+/// Pause before the first repetition; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Longest silence of a DataNode, where the configuration says nothing: another one has the data, too.
+const DATA_NODE_SILENCE_MILLIS: &str = "30000";
+
+/// Files whose block locations are remembered.
+const MOST_READERS: usize = 32;
+
+/// Locations older than this are asked for again: blocks move, and tokens for them expire.
+const READER_AGE: Duration = Duration::from_secs(120);
+
+/// Whether a call may be made again when the first one may have happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Twice has the effect of once.
+    Always,
+    /// Only when it has not reached the NameNode.
+    IfNotDone,
+}
+
+/// An error, and whether the call may have happened all the same.
+#[derive(Debug)]
+pub(crate) struct CallError {
+    pub(crate) error: FileError,
+    pub(crate) may_have_happened: bool,
+}
+
+impl From<CallError> for FileError {
+    fn from(failed: CallError) -> Self {
+        failed.error
+    }
+}
+
+/// The NameNodes of one authority, with the clients that speak to them.
+pub(crate) struct NameService {
+    pub(crate) nodes: NameNodes,
+    pub(crate) umask: u32,
+    /// How new files are made.
+    pub(crate) write_options: WriteOptions,
+    /// Tells at once what is wrong; repeating is up to us.
+    quick: Client,
+    /// For what cannot be repeated from outside: it goes on through a restart or a failover by itself.
+    patient: Client,
+    reached: AtomicBool,
+    first_contact: Duration,
+    patience: Duration,
+    readers: Mutex<HashMap<String, Remembered>>,
+}
+
+struct Remembered {
+    reader: Arc<FileReader>,
+    version: FileVersion,
+    since: Instant,
+}
+
+impl NameService {
+    pub(crate) fn new(
+        authority: &str,
+        configuration: &Configuration,
+        options: &HdfsOptions,
+    ) -> Result<Self, FileError> {
+        let nodes = NameNodes::find(authority, configuration)?;
+        let count = nodes.nodes.len();
+        // Each NameNode once: with a single one there is no second attempt.
+        let simple = configuration.get_trimmed("hadoop.security.authentication").is_none_or(|way| way == "simple");
+        let user = options.user.as_deref().filter(|_| simple);
+        let quick = client(&nodes, configuration, user, count - 1, 50)?;
+        let patient = client(&nodes, configuration, user, count * 16, 300)?;
+        Ok(Self {
+            umask: settings::umask(configuration),
+            write_options: settings::write_options(configuration),
+            nodes,
+            quick,
+            patient,
+            reached: AtomicBool::new(false),
+            first_contact: options.first_contact,
+            patience: options.patience,
+            readers: Mutex::default(),
+        })
+    }
+
+    /// The client for open files.
+    pub(crate) fn patient(&self) -> &Client {
+        &self.patient
+    }
+
+    /// How long the NameNodes are waited for when they cannot be reached.
+    pub(crate) fn patience(&self) -> Duration {
+        if self.reached.load(Ordering::Relaxed) { self.patience } else { self.first_contact }
+    }
+
+    /// Makes a call, again while that may help and there is time.
+    pub(crate) async fn call<T, F>(
+        &self,
+        attempt: Attempt<'_>,
+        repeat: Repeat,
+        make: impl Fn(Client) -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = hdfs_native::Result<T>>,
+    {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let limit = ANSWER_LIMIT.min(self.patience());
+            let failure = match tokio::time::timeout(limit, make(self.quick.clone())).await {
+                Ok(Ok(result)) => {
+                    self.reached.store(true, Ordering::Relaxed);
+                    return Ok(result);
+                }
+                Ok(Err(error)) => Failure::Hdfs(error),
+                Err(_) => Failure::Late(limit),
+            };
+            if is_answer(&failure) {
+                self.reached.store(true, Ordering::Relaxed);
+            }
+            let hope = prospect(&failure);
+            let again = hope == Prospect::Later || (hope == Prospect::Unknown && repeat == Repeat::Always);
+            if !again || begun.elapsed() + pause > self.patience() {
+                let error = attempt.failed(&failure, &self.nodes);
+                return Err(CallError { error, may_have_happened: hope == Prospect::Unknown });
+            }
+            tracing::debug!("{}; trying again", attempt.failed(&failure, &self.nodes));
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Finds out what is wrong if a NameNode was never reached: the patient client would not tell for long.
+    pub(crate) async fn be_reached(&self, attempt: Attempt<'_>) -> Result<(), FileError> {
+        if !self.reached.load(Ordering::Relaxed) {
+            self.call(attempt, Repeat::Always, |client| async move { client.get_file_info("/").await }).await?;
+        }
+        Ok(())
+    }
+
+    /// The error of something that was done with an open file.
+    pub(crate) fn failed(&self, attempt: Attempt<'_>, error: HdfsError) -> FileError {
+        attempt.failed(&Failure::Hdfs(error), &self.nodes)
+    }
+
+    /// A reader of a file that was looked at just now, from before if its version is the same.
+    pub(crate) async fn reader(
+        &self,
+        attempt: Attempt<'_>,
+        version: Option<FileVersion>,
+    ) -> Result<Arc<FileReader>, FileError> {
+        let path = attempt.uri.path();
+        if let Some(reader) = version.and_then(|version| self.remembered(path, version)) {
+            return Ok(reader);
+        }
+        let opened = self.call(attempt, Repeat::Always, |client| {
+            let path = path.to_owned();
+            async move { client.read(&path).await }
+        });
+        let reader = Arc::new(opened.await?);
+        if let Some(version) = version {
+            self.remember(path, version, &reader);
+        }
+        Ok(reader)
+    }
+
+    fn remembered(&self, path: &str, version: FileVersion) -> Option<Arc<FileReader>> {
+        let readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = readers.get(path).filter(|found| found.version == version && found.since.elapsed() < READER_AGE)?;
+        Some(Arc::clone(&found.reader))
+    }
+
+    fn remember(&self, path: &str, version: FileVersion, reader: &Arc<FileReader>) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.retain(|_, found| found.since.elapsed() < READER_AGE);
+        if readers.len() >= MOST_READERS
+            && let Some(oldest) = readers.iter().min_by_key(|(_, found)| found.since).map(|(path, _)| path.clone())
+        {
+            readers.remove(&oldest);
+        }
+        let remembered = Remembered { reader: Arc::clone(reader), version, since: Instant::now() };
+        readers.insert(path.to_owned(), remembered);
+    }
+
+    /// The locations may be out of date.
+    pub(crate) fn forget_reader(&self, path: &str) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+}
+
+fn client(
+    nodes: &NameNodes,
+    configuration: &Configuration,
+    user: Option<&str>,
+    failovers: usize,
+    pause_millis: u64,
+) -> Result<Client, FileError> {
+    let cannot = |reason: String| FileError::InvalidInput { input: format!("hdfs://{}", nodes.authority), reason };
+    let handle = runtime::handle().map_err(|ended| cannot(format!("{ended:?}")))?;
+    let mut values: BTreeMap<String, String> = configuration
+        .iter()
+        .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    if nodes.logical {
+        let names: Vec<String> = (0..nodes.nodes.len()).map(|index| format!("n{index}")).collect();
+        values.insert(format!("dfs.ha.namenodes.{}", nodes.authority), names.join(","));
+        for (name, node) in names.iter().zip(&nodes.nodes) {
+            values.insert(format!("dfs.namenode.rpc-address.{}.{name}", nodes.authority), node.address.clone());
+        }
+    }
+    values.insert("dfs.client.failover.max.attempts".to_owned(), failovers.to_string());
+    values.insert("dfs.client.failover.sleep.base.millis".to_owned(), pause_millis.to_string());
+    values.insert("dfs.client.failover.sleep.max.millis".to_owned(), "5000".to_owned());
+    values.entry("dfs.client.socket-timeout".to_owned()).or_insert_with(|| DATA_NODE_SILENCE_MILLIS.to_owned());
+    let mut builder = ClientBuilder::new()
+        .with_url(format!("hdfs://{}", nodes.authority))
+        // A folder without files: all values are in the map, as Hadoop's own rules say.
+        .with_config_dir("/dev/null")
+        .with_config(values)
+        .with_io_runtime(handle.clone());
+    if let Some(user) = user {
+        builder = builder.with_user(user);
+    }
+    builder.build().map_err(|error| cannot(error.to_string()))
+}

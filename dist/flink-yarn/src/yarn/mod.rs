@@ -1,0 +1,38 @@
+//! What runs in the containers of YARN: the ApplicationMaster with its JobManager, and TaskManagers.
+
+/// What YARN tells a container by its environment.
+mod environment;
+
+/// The leader's address, in HDFS.
+mod leader;
+
+/// Jobs and results, in HDFS.
+mod job_store;
+
+/// YARN's web proxy.
+mod proxy;
+
+/// A program that runs beside the ApplicationMaster.
+mod program;
+
+/// What an application is for, and how it ends.
+mod mode;
+
+/// `flink-yarn appmaster`
+mod application_master;
+
+/// `flink-yarn taskmanager --yarn`
+mod task_manager;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs what YARN has started this process for; none when it was not YARN.
+pub(crate) fn execute(arguments: &[OsString]) -> Option<ExitCode> {
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    match words[..] {
+        ["appmaster"] => Some(application_master::execute()),
+        ["taskmanager", "--yarn"] => Some(task_manager::execute()),
+        _ => None,
+    }
+}

@@ -1,0 +1,14 @@
+use flink_api::Configuration;
+
+/// Has `hdfs://` and `viewfs://` URIs served; local files always are. Nothing is read or connected before the first use.
+///
+/// On a worker, a NameNode that cannot be reached is waited for: the client has reached it.
+#[cfg(feature = "hdfs")]
+pub(crate) fn register(configuration: &Configuration, on_worker: bool) {
+    let options = flink_hdfs::HdfsOptions::default().with_overrides(&configuration.0);
+    flink_hdfs::register(if on_worker { options.patient() } else { options });
+}
+
+/// Without the feature `hdfs` there are local files alone.
+#[cfg(not(feature = "hdfs"))]
+pub(crate) fn register(_: &Configuration, _: bool) {}

@@ -1,0 +1,128 @@
+use std::fmt;
+
+/// A kind of cluster; `scripts/hadoop --help` says more on each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Variant {
+    /// No security; containers that use more memory than they asked for are killed.
+    Plain,
+    /// Virtual memory is checked as well, with the default ratio of 2.1.
+    Memory,
+    /// The scheduler preempts.
+    Preemption,
+    /// YARN's own tokens roll every 31 seconds.
+    Tokens,
+    /// Kerberos; blocks are transferred encrypted.
+    Kerberos(RpcProtection),
+    /// Kerberos with delegation tokens that must be renewed every minute and end after three.
+    KerberosTokens,
+    /// Two NameNodes and two ResourceManagers.
+    HighAvailability,
+    /// The same with Kerberos.
+    KerberosHighAvailability,
+    /// With MapReduce.
+    MapReduce,
+}
+
+/// What the servers of a secure cluster ask of RPC connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RpcProtection {
+    /// All three are offered, and the client chooses.
+    Any,
+    /// Both sides prove who they are.
+    Authentication,
+    /// Calls cannot be changed on their way.
+    Integrity,
+    /// Nor read.
+    Privacy,
+}
+
+impl RpcProtection {
+    fn option(self) -> Option<&'static str> {
+        match self {
+            Self::Any => None,
+            Self::Authentication => Some("authentication"),
+            Self::Integrity => Some("integrity"),
+            Self::Privacy => Some("privacy"),
+        }
+    }
+}
+
+impl Variant {
+    /// Its name for `scripts/hadoop start --variant`.
+    pub(crate) fn option(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Memory => "memory",
+            Self::Preemption => "preemption",
+            Self::Tokens => "tokens",
+            Self::Kerberos(_) => "kerberos",
+            Self::KerberosTokens => "kerberos,tokens",
+            Self::HighAvailability => "ha",
+            Self::KerberosHighAvailability => "ha,kerberos",
+            Self::MapReduce => "mapreduce",
+        }
+    }
+
+    pub(crate) fn protection(self) -> Option<&'static str> {
+        match self {
+            Self::Kerberos(protection) => protection.option(),
+            _ => None,
+        }
+    }
+
+    /// The name of the cluster that tests share.
+    pub(crate) fn cluster(self) -> String {
+        let protection = self.protection().map(|name| format!("-{name}")).unwrap_or_default();
+        format!("test-{}{protection}", self.option().replace(',', "-"))
+    }
+
+    /// Whether Kerberos is on.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Kerberos(_) | Self::KerberosTokens | Self::KerberosHighAvailability)
+    }
+
+    /// Whether there are two masters of each kind.
+    pub fn is_highly_available(self) -> bool {
+        matches!(self, Self::HighAvailability | Self::KerberosHighAvailability)
+    }
+}
+
+/// A daemon. The nodes of numbers 1 and 2 are the hosts 127.0.0.2 and 127.0.0.3, for YARN and for HDFS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // the names say all
+pub enum Role {
+    NameNode,
+    /// Only where there is high availability.
+    NameNode2,
+    DataNode1,
+    DataNode2,
+    ResourceManager,
+    /// Only where there is high availability.
+    ResourceManager2,
+    NodeManager1,
+    NodeManager2,
+}
+
+impl Role {
+    /// All daemons of a cluster.
+    pub fn all(variant: Variant) -> Vec<Self> {
+        let mut found = vec![
+            Self::NameNode,
+            Self::DataNode1,
+            Self::DataNode2,
+            Self::ResourceManager,
+            Self::NodeManager1,
+            Self::NodeManager2,
+        ];
+        if variant.is_highly_available() {
+            found.extend([Self::NameNode2, Self::ResourceManager2]);
+        }
+        found
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{self:?}").to_lowercase())
+    }
+}

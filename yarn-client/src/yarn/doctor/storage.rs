@@ -1,0 +1,155 @@
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::{Finding, Patient};
+use crate::human;
+use crate::yarn::application::Application;
+
+const HDFS: &str = "hdfs";
+const CLOCK: &str = "clock";
+const QUOTA: &str = "quota";
+const LOGS: &str = "logs";
+const LEFT: &str = "left over";
+
+/// Clocks that differ by more are worth a warning: Kerberos allows five minutes, tokens and logs carry times.
+const CLOCK_SKEW: Duration = Duration::from_secs(30);
+
+/// Kerberos refuses beyond this.
+const WORST_SKEW: Duration = Duration::from_secs(300);
+
+/// Room that a deployment may need, with all copies.
+const NEEDED: u64 = 256 << 20;
+
+/// Applications with folders that are asked about.
+const MOST_FOLDERS: usize = 50;
+
+/// HDFS as a deployment uses it.
+pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
+    let mut findings = write(patient).await;
+    let usable = findings.iter().all(|finding| finding.grade == super::Grade::Good);
+    if usable {
+        findings.extend(quota(patient).await);
+        findings.extend(left_over(patient).await);
+    }
+    findings.extend(logs(patient).await);
+    findings
+}
+
+/// Writes a file, looks at its time, and removes it.
+async fn write(patient: &Patient) -> Vec<Finding> {
+    let (hdfs, root) = (patient.root.hdfs(), patient.root.uri());
+    let advice = "check fs.defaultFS, that the NameNode runs and is not in safe mode, and that you may write there";
+    let name = format!("{root}/doctor-{}", std::process::id());
+    let begun = Instant::now();
+    let before = now();
+    let written = match hdfs.write(&name, Vec::from(&b"flink-yarn doctor\n"[..]), 0o600).await {
+        Ok(written) => written,
+        Err(error) => return vec![Finding::problem(HDFS, error.to_string(), advice)],
+    };
+    let after = now();
+    let took = begun.elapsed();
+    let mut findings = vec![match hdfs.delete(&name).await {
+        Ok(_) => Finding::good(HDFS, format!("{root} can be written to (within {})", human::duration(took))),
+        Err(error) => Finding::problem(HDFS, format!("{name} cannot be removed: {error}"), advice),
+    }];
+    findings.push(clock(before, Duration::from_millis(written.modified_millis), after));
+    findings
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The NameNode's time must lie between ours before and after.
+fn clock(before: Duration, theirs: Duration, after: Duration) -> Finding {
+    let skew = before.saturating_sub(theirs).max(theirs.saturating_sub(after));
+    let text = format!("differs by {} from the NameNode's", human::duration(skew));
+    let advice = "set the time of this host by a time server, as the cluster does";
+    match skew {
+        skew if skew > WORST_SKEW => Finding::problem(CLOCK, format!("{text}: Kerberos refuses that"), advice),
+        skew if skew > CLOCK_SKEW => Finding::warning(CLOCK, text, advice),
+        _ => Finding::good(CLOCK, text),
+    }
+}
+
+async fn quota(patient: &Patient) -> Option<Finding> {
+    // A quota stands on the home folder, not on ours.
+    let home = patient.root.uri().rsplit_once('/').map_or(patient.root.uri(), |(home, _)| home);
+    let usage = patient.root.hdfs().usage(home).await.ok()?;
+    let left = usage.space_quota.map(|quota| quota.saturating_sub(usage.space));
+    let names = usage.name_quota.map(|quota| quota.saturating_sub(usage.names));
+    if names.is_some_and(|names| names < 20) {
+        let text = format!("{home} may hold {} more files or folders", names.unwrap_or(0));
+        return Some(Finding::problem(QUOTA, text, "remove files, or have the quota of names raised"));
+    }
+    Some(match left {
+        Some(left) if left < NEEDED => Finding::problem(
+            QUOTA,
+            format!("{home} has room for {} more bytes, all copies counted", human::count(left)),
+            "remove files, have the quota raised, or keep fewer copies with -D yarn.file-replication=1",
+        ),
+        Some(left) => Finding::good(QUOTA, format!("{home} has room for {} more bytes", human::count(left))),
+        None => Finding::good(QUOTA, format!("{home} has none")),
+    })
+}
+
+/// Folders of applications that have ended without taking them away.
+async fn left_over(patient: &Patient) -> Vec<Finding> {
+    let Ok(folders) = patient.root.applications().await else { return Vec::new() };
+    let mut findings = Vec::new();
+    for id in folders.into_iter().rev().take(MOST_FOLDERS) {
+        let ended = match patient.manager.find(id).await {
+            Ok(Some(report)) => report.state.is_terminal(),
+            Ok(None) => true,
+            Err(_) => return findings,
+        };
+        if ended {
+            let application = Application::new(id, patient.hadoop.clone(), patient.manager.clone(), patient.root.clone(), None);
+            findings.push(Finding::warning(
+                LEFT,
+                format!("{} belongs to an application that has ended", application.staging().uri()),
+                format!("remove it: hdfs dfs -rm -r {}", application.staging().uri()),
+            ));
+        }
+    }
+    findings
+}
+
+async fn logs(patient: &Patient) -> Option<Finding> {
+    let configuration = &patient.hadoop.configuration;
+    let enabled = configuration.get_bool("yarn.log-aggregation-enable").ok().flatten().unwrap_or(false);
+    if !enabled {
+        return Some(Finding::warning(
+            LOGS,
+            "YARN does not collect logs: they are gone with the containers, or stay on the nodes",
+            "have yarn.log-aggregation-enable set to true on the cluster (and in this host's yarn-site.xml)",
+        ));
+    }
+    let folder = configuration.get_trimmed("yarn.nodemanager.remote-app-log-dir").unwrap_or_else(|| "/tmp/logs".to_owned());
+    Some(match patient.root.hdfs().status(&folder).await {
+        Ok(status) if status.mode & 0o1777 == 0o1777 => Finding::good(LOGS, format!("are collected in {folder}")),
+        Ok(status) => Finding::warning(
+            LOGS,
+            format!("{folder} has the permissions {:o}", status.mode & 0o7777),
+            format!("YARN wants 1777, so that the logs of every user can be put there: hdfs dfs -chmod 1777 {folder}"),
+        ),
+        Err(error) if error.is_not_found() => {
+            Finding::good(LOGS, format!("are collected in {folder}, which the first application makes"))
+        }
+        Err(error) => Finding::warning(LOGS, error.to_string(), "check yarn.nodemanager.remote-app-log-dir"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yarn::doctor::Grade;
+
+    #[test]
+    fn clocks_are_compared_within_what_the_question_took() {
+        let at = Duration::from_secs;
+        assert_eq!(clock(at(100), at(101), at(102)).grade, Grade::Good);
+        assert_eq!(clock(at(100), at(90), at(102)).grade, Grade::Good);
+        assert_eq!(clock(at(100), at(60), at(102)).grade, Grade::Warning);
+        assert_eq!(clock(at(100), at(1_000), at(102)).grade, Grade::Problem);
+    }
+}

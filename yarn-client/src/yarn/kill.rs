@@ -1,0 +1,60 @@
+use clap::Args;
+use hadoop_rpc::yarn::ApplicationId;
+use serde::Serialize;
+
+use super::application::{Application, outcome};
+use super::locate;
+use crate::error::Result;
+use crate::output::{self, Format};
+use crate::run::block_on;
+use crate::settings::ConfigurationOptions;
+
+/// Options of `kill`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  flink-yarn kill application_1700000000000_0001
+  flink-yarn session -id application_1700000000000_0001    and there `stop`: its jobs are canceled first
+
+What the application has left in HDFS is taken away, too; also that of one which has ended already.")]
+pub(crate) struct KillOptions {
+    /// The application, as `run` and `session` show it
+    #[arg(value_name = "APPLICATION", value_parser = locate::application_id)]
+    application: ApplicationId,
+
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+
+    #[command(flatten)]
+    configuration: ConfigurationOptions,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct JsonKilled {
+    application_id: String,
+    state: String,
+}
+
+impl KillOptions {
+    /// How results and errors are told.
+    pub(crate) fn format(&self) -> Format {
+        self.output
+    }
+}
+
+/// Runs the command.
+pub(crate) fn execute(options: &KillOptions) -> Result<()> {
+    let configuration = options.configuration.load(|_| {})?;
+    let application = Application::find(options.application, &configuration)?;
+    let report = block_on(application.kill("ended with flink-yarn kill"))?;
+    locate::forget(options.application, &configuration);
+    match options.output {
+        Format::Text => output::line(format!("Application {} is {}", options.application, outcome(&report))),
+        Format::Json => output::json(&JsonKilled {
+            application_id: options.application.to_string(),
+            state: report.state.to_string(),
+        }),
+    }
+}

@@ -1,0 +1,321 @@
+//! The logs of an application that has ended, or of a container that has: YARN collects them in HDFS.
+
+/// Hadoop's TFile.
+pub(crate) mod tfile;
+
+/// Which files there are, and what stands in them.
+mod aggregated;
+
+/// A file in HDFS for code that reads and seeks.
+mod stored;
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use flink_files::file_system::FileKind;
+use flink_hdfs::Hdfs;
+use flink_graph::JobId;
+use hadoop_rpc::yarn::{ApplicationId, ApplicationReport, ContainerId, LogAggregation};
+
+use super::application::Application;
+use super::hadoop::Hadoop;
+use super::staging::unusable;
+use crate::error::{ClientError, Result};
+use crate::output;
+use stored::StoredFile;
+use tfile::TFile;
+
+/// Longest wait for logs that YARN is still collecting.
+const ARRIVAL: Duration = Duration::from_secs(8);
+
+/// Bytes of the end of a log in which its last lines are looked for.
+const TAIL: usize = 64 << 10;
+
+/// Bytes that are written at once.
+const PIECE: usize = 64 << 10;
+
+/// Where the logs of an application are, and which of them are wanted.
+#[derive(Clone)]
+pub(crate) struct AggregatedLogs {
+    hdfs: Hdfs,
+    folders: [String; 3],
+    /// Container whose logs are wanted; all without it.
+    container: Option<String>,
+    /// Text that the name of a log must hold.
+    name_holds: Option<String>,
+}
+
+/// One log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogTitle {
+    /// `host:port` of the NodeManager.
+    pub(crate) node: String,
+    /// The container.
+    pub(crate) container: String,
+    /// The file.
+    pub(crate) name: String,
+    /// Its size.
+    pub(crate) size: u64,
+}
+
+impl AggregatedLogs {
+    /// The logs of an application of a user, as this host's yarn-site.xml says where they are.
+    pub(crate) fn of(hadoop: &Hadoop, hdfs: &Hdfs, user: &str, id: ApplicationId) -> Self {
+        let key = |key: &str, default: &str| hadoop.configuration.get_trimmed(key).unwrap_or_else(|| default.to_owned());
+        let root = key("yarn.nodemanager.remote-app-log-dir", "/tmp/logs");
+        let suffix = key("yarn.nodemanager.remote-app-log-dir-suffix", "logs");
+        let folders = aggregated::folders(&root, &suffix, user, id);
+        Self { hdfs: hdfs.clone(), folders, container: None, name_holds: None }
+    }
+
+    /// Only those of one container.
+    pub(crate) fn of_container(mut self, container: Option<String>) -> Self {
+        self.container = container;
+        self
+    }
+
+    /// Only those whose name holds a text.
+    pub(crate) fn named(mut self, text: Option<String>) -> Self {
+        self.name_holds = text;
+        self
+    }
+
+    /// The files, one a node; none when there are none yet.
+    async fn files(&self) -> Result<Vec<(String, String)>> {
+        for folder in &self.folders {
+            let listed = match self.hdfs.list(folder).await {
+                Ok(listed) => listed,
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(unusable(&error)),
+            };
+            let files = listed.into_iter().filter(|status| status.kind == FileKind::File);
+            let named = files.filter_map(|status| {
+                let path = status.uri.to_string();
+                let node = aggregated::node_of(path.rsplit('/').next()?)?;
+                Some((node, path))
+            });
+            return Ok(named.collect());
+        }
+        Ok(Vec::new())
+    }
+
+    /// Hands every log to `visit`, on another thread. Gives the number of logs.
+    async fn each(
+        &self,
+        visit: impl FnMut(&LogTitle, &mut dyn Read) -> Result<()> + Send + 'static,
+    ) -> Result<usize> {
+        let files = self.files().await?;
+        let (logs, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        let reading = tokio::task::spawn_blocking(move || logs.read(&files, &runtime, visit));
+        reading.await.map_err(|error| ClientError::failed("reading the logs did not end").because(&error))?
+    }
+
+    fn read(
+        &self,
+        files: &[(String, String)],
+        runtime: &tokio::runtime::Handle,
+        mut visit: impl FnMut(&LogTitle, &mut dyn Read) -> Result<()>,
+    ) -> Result<usize> {
+        let mut count = 0;
+        for (node, path) in files {
+            let stored = StoredFile::open(self.hdfs.clone(), path.clone(), runtime.clone());
+            let mut file = stored.and_then(TFile::open).map_err(|error| unreadable(path, error))?;
+            file.each(|key, value| {
+                let Some(container) = aggregated::container_of(key).filter(|name| self.wants(name)) else { return Ok(true) };
+                aggregated::each_log(value, |name, size, content| {
+                    if self.name_holds.as_ref().is_some_and(|text| !name.contains(text.as_str())) {
+                        return Ok(());
+                    }
+                    count += 1;
+                    let title =
+                        LogTitle { node: node.clone(), container: container.clone(), name: name.to_owned(), size };
+                    visit(&title, content).map_err(ReadError::Visit)
+                })?;
+                Ok(true)
+            })
+            .map_err(|error| match error {
+                ReadError::Visit(error) => error,
+                ReadError::File(error) => unreadable(path, error),
+            })?;
+        }
+        Ok(count)
+    }
+
+    fn wants(&self, container: &str) -> bool {
+        self.container.as_ref().is_none_or(|wanted| container == wanted)
+    }
+
+    /// Writes the logs to standard output. Gives their number.
+    pub(crate) async fn show(&self) -> Result<usize> {
+        self.each(|title, content| {
+            let LogTitle { node, container, name, size } = title;
+            if *size == 0 {
+                return Ok(());
+            }
+            output::line(format!("==> {container} on {node}: {name} <=="))?;
+            let mut buffer = vec![0; PIECE];
+            let mut kept = Vec::new();
+            loop {
+                let count = content.read(&mut buffer).map_err(|error| {
+                    ClientError::failed(format!("the log {name} of {container} cannot be read to its end")).because(&error)
+                })?;
+                if count == 0 {
+                    break;
+                }
+                kept.extend_from_slice(&buffer[..count]);
+                let whole = whole_characters(&kept);
+                output::raw(&String::from_utf8_lossy(&kept[..whole]))?;
+                kept.drain(..whole);
+            }
+            output::line(String::from_utf8_lossy(&kept))
+        })
+        .await
+    }
+}
+
+/// Why a visit ended: the file, or whoever looked at it.
+enum ReadError {
+    File(std::io::Error),
+    Visit(ClientError),
+}
+
+impl From<std::io::Error> for ReadError {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+fn unreadable(path: &str, error: std::io::Error) -> ClientError {
+    ClientError::failed(format!("the logs in {path} cannot be read")).because(&error)
+}
+
+/// Bytes up to the last whole character: a piece may end in the middle of one.
+fn whole_characters(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
+    }
+}
+
+/// The last lines of what the ApplicationMaster of the last attempt has written; none when they cannot be had soon.
+pub(crate) async fn last_lines(application: &Application, lines: usize) -> Option<(String, String)> {
+    let begun = Instant::now();
+    while begun.elapsed() < ARRIVAL {
+        let report = application.report().await.ok()?;
+        if report.log_aggregation == Some(LogAggregation::Disabled) {
+            return None;
+        }
+        if let Some(found) = try_last_lines(application, &report, lines).await {
+            return Some(found);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    None
+}
+
+async fn try_last_lines(application: &Application, report: &ApplicationReport, lines: usize) -> Option<(String, String)> {
+    let logs = AggregatedLogs::of(application.hadoop(), application.root().hdfs(), &report.user, report.id)
+        .named(Some("jobmanager.".to_owned()));
+    let attempt = report.current_attempt;
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let read = logs.each(move |title, content| {
+        let of_attempt = title.container.parse().is_ok_and(|id: ContainerId| attempt.is_none_or(|attempt| id.attempt == attempt));
+        if of_attempt && title.size > 0 {
+            let tail = tail(content).map_err(|error| ClientError::failed("cannot read a log").because(&error))?;
+            // Nobody listens any more when the command ends.
+            let _ = sender.send((title.clone(), tail));
+        }
+        Ok(())
+    });
+    read.await.ok()?;
+    // What went wrong is on standard error.
+    let mut found: Vec<(LogTitle, Vec<u8>)> = receiver.try_iter().collect();
+    found.sort_by_key(|(title, _)| !title.name.ends_with(".err"));
+    let (title, tail) = found.into_iter().next()?;
+    let text = String::from_utf8_lossy(&tail).into_owned();
+    Some((title.container, last(&text, lines)))
+}
+
+fn last(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// The end of a stream.
+fn tail(content: &mut dyn Read) -> std::io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    let mut buffer = vec![0; PIECE];
+    loop {
+        match content.read(&mut buffer)? {
+            0 => return Ok(kept),
+            count => {
+                kept.extend_from_slice(&buffer[..count]);
+                kept.drain(..kept.len().saturating_sub(TAIL));
+            }
+        }
+    }
+}
+
+/// Shows the logs of an application that has ended, or is not known any more: of all containers, or of one.
+pub(crate) async fn show_ended(
+    application: &Application,
+    report: Option<ApplicationReport>,
+    container: Option<String>,
+    job: Option<JobId>,
+    of_jobmanager: bool,
+) -> Result<()> {
+    let id = application.id();
+    let report = match report {
+        Some(report) => Some(arrival(application, report).await?),
+        None => None,
+    };
+    let user = report.as_ref().map_or_else(|| application.resource_manager().user(), |report| report.user.as_str());
+    let named = job.map(|job| job.to_string()).or_else(|| of_jobmanager.then(|| "jobmanager.".to_owned()));
+    let logs = AggregatedLogs::of(application.hadoop(), application.root().hdfs(), user, id);
+    let folder = logs.folders[0].clone();
+    let of_one = container.is_some() || named.is_some();
+    if logs.of_container(container).named(named).show().await? > 0 {
+        return Ok(());
+    }
+    let error = ClientError::failed(format!("application {id} has ended, and there are no logs of it in {folder}"));
+    let disabled = report.is_some_and(|report| report.log_aggregation == Some(LogAggregation::Disabled));
+    Err(match (disabled, of_one) {
+        (true, _) => error.hint("YARN does not collect logs here (yarn.log-aggregation-enable): they are on the nodes, in yarn.nodemanager.log-dirs"),
+        (false, true) => error.hint(format!("all that there is of it: flink-yarn logs --application-id {id}")),
+        (false, false) => error.hint("they may still be collected, or have been removed (yarn.log-aggregation.retain-seconds)"),
+    })
+}
+
+/// Waits until YARN has collected the logs of an application that has just ended. Gives the last report.
+async fn arrival(application: &Application, mut report: ApplicationReport) -> Result<ApplicationReport> {
+    let begun = Instant::now();
+    let on_the_way = |report: &ApplicationReport| {
+        matches!(
+            report.log_aggregation,
+            Some(LogAggregation::NotStarted | LogAggregation::Running | LogAggregation::RunningWithFailure)
+        )
+    };
+    // The ResourceManager forgets how far the logs of old applications were.
+    let old = crate::human::now_millis().saturating_sub(report.finished_ms) > 60_000;
+    while !old && on_the_way(&report) && begun.elapsed() < ARRIVAL {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        report = application.report().await?;
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_of_logs() {
+        assert_eq!(last("a\nb\nc\n", 2), "b\nc");
+        assert_eq!(last("a", 2), "a");
+        let long = vec![b'x'; 3 * TAIL];
+        assert_eq!(tail(&mut long.as_slice()).unwrap().len(), TAIL);
+        assert_eq!(whole_characters("aä".as_bytes()), 3);
+        assert_eq!(whole_characters(&"aä".as_bytes()[..2]), 1);
+        assert_eq!(whole_characters(&[b'a', 0xff, b'b']), 3);
+    }
+}
