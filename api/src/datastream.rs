@@ -80,8 +80,7 @@ impl<T: Data> DataStream<T> {
         for input in &self.inputs {
             self.environment.with_graph(|graph| add_side_output(graph, input.node, tag));
         }
-        let tagged =
-            |input: &NodeInput| NodeInput { tag: Some(tag.name().to_owned()), ..input.clone().shipped(None) };
+        let tagged = |input: &NodeInput| NodeInput { tag: Some(tag.name().to_owned()), ..input.clone().shipped(None) };
         let inputs = self.inputs.iter().map(tagged).collect();
         DataStream::headed(&self.environment, Start::new(), inputs, Vec::new())
     }

@@ -110,8 +110,7 @@ impl<'a> TaskBuilder<'a> {
 
     fn output_over<T: Data>(&mut self, edges: &[EdgePlan], tag: Option<&str>) -> Result<SharedOutput<T>, BoxError> {
         let clone = self.graph.cloner::<T>(self.node, tag);
-        let consumers =
-            edges.iter().map(|edge| self.consumer(*edge, clone.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let consumers = edges.iter().map(|edge| self.consumer(*edge, clone.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let bytes = self.setup.configuration.get(&flink_graph::options::CHUNK_SIZE)?.bytes();
         let clone = clone.filter(|_| consumers.len() > 1);
         if consumers.len() > 1 && clone.is_none() {

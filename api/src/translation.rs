@@ -143,7 +143,8 @@ impl<'a> Translation<'a> {
             let tag = input.tag.as_deref();
             if !read.insert((input.node, tag)) && self.graph.any_cloner(input.node, tag).is_none() {
                 let operator = self.graph.operator_name(input.node, usize::MAX);
-                let what = tag.map_or_else(|| format!("`{operator}`"), |tag| format!("side output `{tag}` of `{operator}`"));
+                let what =
+                    tag.map_or_else(|| format!("`{operator}`"), |tag| format!("side output `{tag}` of `{operator}`"));
                 return Err(ExecuteError::Program(format!(
                     "{what} is read more than once: ask for the stream once and `clone` it, so that each reader gets copies"
                 )));

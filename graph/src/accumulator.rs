@@ -216,7 +216,10 @@ mod tests {
         let mut all = of(AccumulatorValue::Long(2));
         all.0.insert("mean".to_owned(), AccumulatorValue::Average { count: 2, sum: 3.0 });
         assert_eq!((all.long("a"), all.double("mean")), (Ok(2), Ok(1.5)));
-        assert_eq!(all.double("a").unwrap_err().to_string(), "accumulator `a` is a LongCounter, not a DoubleCounter or AverageAccumulator");
+        assert_eq!(
+            all.double("a").unwrap_err().to_string(),
+            "accumulator `a` is a LongCounter, not a DoubleCounter or AverageAccumulator"
+        );
         assert_eq!(all.histogram("b").unwrap_err().to_string(), "there is no accumulator `b`; there are a, mean");
         assert_eq!(Accumulators::default().long("b").unwrap_err().to_string(), "there is no accumulator `b`");
     }

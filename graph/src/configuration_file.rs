@@ -1,6 +1,6 @@
 //! The text of a configuration file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_norway::Value;
 
@@ -12,16 +12,13 @@ pub const LARGEST_FILE: u64 = 1 << 20;
 /// Nesting beyond this is refused rather than followed.
 const DEEPEST_KEY: usize = 32;
 
-/// Flink 2's file, or the one of Flink 1, if the folder has one.
-#[must_use]
-pub fn file_in(folder: &Path) -> Option<PathBuf> {
-    ["config.yaml", "flink-conf.yaml"].into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
-}
+/// Names of the file in a configuration folder, of which the first that is there is read: Flink 2's and that of Flink 1.
+pub const FILE_NAMES: [&str; 2] = ["config.yaml", "flink-conf.yaml"];
 
 /// Whether a file with this name has Flink 1's form.
 #[must_use]
 pub fn is_old_form(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == "flink-conf.yaml")
+    path.file_name().is_some_and(|name| name == FILE_NAMES[1])
 }
 
 /// Reads the text of a file, in Flink 1's form or in that of Flink 2.

@@ -16,7 +16,11 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 const RULES: &[Rule] = &[
     rule("api/derive", &[]),
     rule("api", &["api/derive", "graph", "protocol", "taskmanager"]),
-    rule("connectors/hdfs", &["api", "api/derive", "connectors/files", "graph", "hadoop-rpc", "taskmanager"]),
+    Rule {
+        folder: "connectors/hdfs",
+        may: &["api", "api/derive", "connectors/files", "graph", "hadoop-rpc", "taskmanager"],
+        tests_may: &["tests/hadoop"],
+    },
     rule("connectors/*", &["api", "api/derive", "graph", "taskmanager"]),
     rule("graph", &[]),
     rule("protocol", &["graph"]),

@@ -13,7 +13,7 @@ use flink_transport::{Connection, Dialer, Role, authority};
 use tokio::runtime::Runtime;
 
 use crate::cluster::Cluster;
-use crate::programs::MISBEHAVE;
+use crate::misbehaving::MISBEHAVE;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::{Cluster, visible};
-use crate::programs::MISBEHAVE;
+use crate::misbehaving::MISBEHAVE;
 
 /// A small disk, unmounted at the end.
 struct Disk(PathBuf);

@@ -3,6 +3,9 @@ use std::time::{Duration, Instant};
 use crate::cluster::Cluster;
 use crate::process::{children, eventually, signal};
 
+/// The program of this crate that goes wrong in every way that it is told to.
+pub(crate) const MISBEHAVE: &str = env!("CARGO_BIN_EXE_misbehave");
+
 /// The cluster is as good as new.
 #[track_caller]
 fn assert_unharmed(cluster: &Cluster) {

@@ -1,7 +1,8 @@
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::programs::{MISBEHAVE, program};
+use crate::misbehaving::MISBEHAVE;
+use crate::programs::program;
 
 #[test]
 fn wrong_words_are_refused_before_anything_is_started() {

@@ -4,11 +4,8 @@ use std::sync::OnceLock;
 
 /// The root of the repository.
 pub(crate) fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tests/standalone lies two folders below the root")
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("a test crate lies two folders below the root")
 }
-
-/// The small programs of this crate.
-pub(crate) const MISBEHAVE: &str = env!("CARGO_BIN_EXE_misbehave");
 
 /// The path of `flink-yarn` or of an example.
 pub(crate) fn program(name: &str) -> String {

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use flink_files::FileError;
 use flink_files::file_system::FileVersion;
 use hadoop_rpc::Configuration;
+use hadoop_rpc::hdfs::NameNode;
 use hdfs_native::file::FileReader;
 use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
+use tokio::sync::OnceCell;
 
 use crate::failure::{Attempt, Failure, Prospect, is_answer, prospect};
 use crate::name_nodes::NameNodes;
@@ -69,6 +71,8 @@ pub(crate) struct NameService {
     first_contact: Duration,
     patience: Duration,
     readers: Mutex<HashMap<String, Remembered>>,
+    /// For what the clients do not offer.
+    pub(crate) name_node: OnceCell<NameNode>,
 }
 
 struct Remembered {
@@ -100,6 +104,7 @@ impl NameService {
             first_contact: options.first_contact,
             patience: options.patience,
             readers: Mutex::default(),
+            name_node: OnceCell::new(),
         })
     }
 

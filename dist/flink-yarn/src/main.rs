@@ -12,12 +12,18 @@ mod job_manager;
 /// `flink-yarn taskmanager`
 mod task_manager;
 
+/// What runs in the containers of YARN.
+mod yarn;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use flink_yarn_client::{DaemonError, Daemons, JobManagerStart, TaskManagerStart};
 
 fn main() -> ExitCode {
-    flink_yarn_client::execute(std::env::args_os(), &RealDaemons)
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let own = yarn::execute(arguments.get(1..).unwrap_or_default());
+    own.unwrap_or_else(|| flink_yarn_client::execute(arguments, &RealDaemons))
 }
 
 /// The daemons that the commands of the client start.

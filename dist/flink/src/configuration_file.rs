@@ -2,7 +2,7 @@ use std::io::Read;
 use std::path::Path;
 
 use flink_api::{Configuration, ExecuteError};
-use flink_graph::configuration_file::{LARGEST_FILE, file_in, is_old_form, parse};
+use flink_graph::configuration_file::{FILE_NAMES, LARGEST_FILE, is_old_form, parse};
 use flink_graph::keys::{check_keys, check_values, remove_without_effect};
 
 /// Environment variable with the folder of the configuration file.
@@ -58,7 +58,8 @@ fn in_folder(folder: &Path) -> Result<Configuration, ExecuteError> {
         let text = format!("the configuration folder {} does not exist ({CONF_DIR_VARIABLE})", folder.display());
         return Err(ExecuteError::Environment(text));
     }
-    file_in(folder).map_or_else(|| Ok(Configuration::default()), Configuration::from_file)
+    let file = FILE_NAMES.into_iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    file.map_or_else(|| Ok(Configuration::default()), Configuration::from_file)
 }
 
 #[cfg(test)]

@@ -188,8 +188,10 @@ pub(crate) fn execute(options: &RunOptions) -> Result<()> {
     let configuration = options.load()?;
     let attached = settings::get(&configuration, &flink_graph::options::EXECUTION_ATTACHED)? && !options.detached;
     match options.place(&configuration)? {
-        Place::Here if options.detached => Err(ClientError::usage("a local job cannot be detached: it ends with its program")
-            .hint("leave -d out, or start a cluster with `flink-yarn standalone start` and use -t remote")),
+        Place::Here if options.detached => {
+            Err(ClientError::usage("a local job cannot be detached: it ends with its program")
+                .hint("leave -d out, or start a cluster with `flink-yarn standalone start` and use -t remote"))
+        }
         Place::Here => local::run(&program, &configuration),
         Place::Own(kind) => {
             let run = yarn::YarnRun { kind, attached, format: options.output, plan_timeout: options.plan_timeout };

@@ -9,10 +9,10 @@ use flink_protocol::wire;
 use hadoop_rpc::yarn::{ApplicationReport, ApplicationState, FinalStatus};
 use serde::Serialize;
 
+use super::follow;
 use super::progress::Progress;
 use super::remote::{self, named_job, no_job};
 use super::signals::{Signals, interrupted};
-use super::follow;
 use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::{ClientError, Exit, Result};
 use crate::human;
@@ -73,7 +73,8 @@ impl YarnRun {
             return Ok(());
         }
         let cluster = application.clone().cluster(&configuration).await;
-        let mut watch = Watch { run: self, application: &application, cluster: cluster.ok(), told: Vec::new(), failure: None };
+        let mut watch =
+            Watch { run: self, application: &application, cluster: cluster.ok(), told: Vec::new(), failure: None };
         let ended = tokio::select! {
             ended = watch.until_end() => Some(ended),
             () = signals.next() => None,
@@ -384,7 +385,9 @@ impl Jobs<'_> {
         };
         match (request, &job.told) {
             (DriverRequest::RequestJobResult(_), _) => Ok(DriverResponse::Result(Box::new(self.result(index).await?))),
-            (DriverRequest::RequestJobStatus(_), EarlierAction::Ended(result)) => Ok(DriverResponse::Status(result.status)),
+            (DriverRequest::RequestJobStatus(_), EarlierAction::Ended(result)) => {
+                Ok(DriverResponse::Status(result.status))
+            }
             (DriverRequest::RequestJobStatus(_), _) => Ok(DriverResponse::Status(self.status(index).await?)),
             (_, EarlierAction::Ended(_)) => Ok(DriverResponse::Canceling),
             _ => {

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flink_graph::Configuration;
-use flink_graph::configuration_file::{LARGEST_FILE, file_in, is_old_form, parse};
+use flink_graph::configuration_file::{FILE_NAMES, LARGEST_FILE, is_old_form, parse};
 
 use crate::error::{ClientError, Result};
 
@@ -35,6 +35,11 @@ fn existing(folder: &Path, origin: &str) -> Result<PathBuf> {
         return Ok(folder.to_owned());
     }
     Err(ClientError::usage(format!("the configuration folder {} does not exist ({origin})", folder.display())))
+}
+
+/// Flink 2's file, or the one of Flink 1.
+fn file_in(folder: &Path) -> Option<PathBuf> {
+    FILE_NAMES.into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
 fn read_file(path: &Path) -> Result<Configuration> {

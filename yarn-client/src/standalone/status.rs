@@ -77,7 +77,8 @@ impl StatusOptions {
         // The record alone says where the cluster is, whatever the configuration names.
         let mut configuration = self.configuration.load(|_| {})?;
         configuration.0.remove(flink_graph::options::JOB_MANAGER_RPC_ADDRESS.key);
-        let cluster = ClusterOptions { jobmanager: None, directory: self.directory.clone() }.require(&configuration)?;
+        let directory = self.directory.clone();
+        let cluster = ClusterOptions { jobmanager: None, application_id: None, directory }.require(&configuration)?;
         let ask = async { cluster.connect().await?.request(ClientRequestBody::RequestClusterOverview).await };
         match block_on(ask)? {
             ClientResponseBody::ClusterOverview(overview) => Ok(overview),

@@ -107,9 +107,11 @@ impl Application {
         match (report.state, u16::try_from(report.rpc_port)) {
             (ApplicationState::Running, Ok(port @ 1..)) => Ok(format!("{}:{port}", report.host)),
             (state, _) if state.is_terminal() => Err(self.ended(report)),
-            (state, _) => Err(ClientError::new(Exit::Unreachable, format!("application {} is {state}, not RUNNING yet", self.id))
-                .because_text(super::explain::said(&report.diagnostics).unwrap_or_default())
-                .hint("wait until it has started; `flink-yarn doctor` says what it may be waiting for")),
+            (state, _) => {
+                Err(ClientError::new(Exit::Unreachable, format!("application {} is {state}, not RUNNING yet", self.id))
+                    .because_text(super::explain::said(&report.diagnostics).unwrap_or_default())
+                    .hint("wait until it has started; `flink-yarn doctor` says what it may be waiting for"))
+            }
         }
     }
 

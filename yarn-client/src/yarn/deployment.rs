@@ -302,7 +302,8 @@ impl Deployment {
             return Ok(None);
         }
         let unreadable = |error: &std::io::Error| {
-            ClientError::usage(format!("the keytab {path} cannot be read ({})", options::KERBEROS_KEYTAB.key)).because(error)
+            ClientError::usage(format!("the keytab {path} cannot be read ({})", options::KERBEROS_KEYTAB.key))
+                .because(error)
         };
         let size = std::fs::metadata(&path).map_err(|error| unreadable(&error))?.len();
         if size > LARGEST_KEYTAB {
@@ -318,9 +319,10 @@ impl Deployment {
     fn effective_configuration(&self) -> Configuration {
         let mut configuration = Configuration(self.hadoop.handed_on());
         configuration.overlay(&self.configuration);
-        if let (Some(_), Ok(there)) =
-            (self.configuration.raw(options::KERBEROS_KEYTAB.key), settings::get(&self.configuration, &options::YARN_LOCALIZED_KEYTAB))
-        {
+        if let (Some(_), Ok(there)) = (
+            self.configuration.raw(options::KERBEROS_KEYTAB.key),
+            settings::get(&self.configuration, &options::YARN_LOCALIZED_KEYTAB),
+        ) {
             configuration.set(options::KERBEROS_KEYTAB.key, there);
         }
         OF_THIS_HOST.iter().for_each(|key| {

@@ -48,7 +48,9 @@ pub(crate) fn cause(diagnostics: &str) -> String {
 /// `[2026-11-21 05:50:31.123]` in front of a line.
 fn without_time(line: &str) -> &str {
     match line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((time, rest)) if time.len() >= 19 && time.as_bytes().first().is_some_and(u8::is_ascii_digit) => rest.trim(),
+        Some((time, rest)) if time.len() >= 19 && time.as_bytes().first().is_some_and(u8::is_ascii_digit) => {
+            rest.trim()
+        }
         _ => line,
     }
 }
@@ -74,7 +76,9 @@ fn meaning(code: i32) -> Option<String> {
         -1000 => "the node could not fetch the files of the ApplicationMaster's container",
         -101 => "the disks of the node failed",
         -100 => "the node was lost",
-        126 | 127 => "the binary flink-yarn could not be started on the node: does it need a newer system than the node has?",
+        126 | 127 => {
+            "the binary flink-yarn could not be started on the node: does it need a newer system than the node has?"
+        }
         137 => "the ApplicationMaster was killed (signal 9): by the operating system when memory ran out, or by hand",
         _ => return None,
     };

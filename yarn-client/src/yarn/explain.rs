@@ -68,9 +68,11 @@ pub(crate) fn reasons(waiting: &Waiting<'_>) -> Vec<String> {
         reasons.extend(nodes_full(waiting));
     }
     if reasons.is_empty() {
-        reasons.push(said(waiting.diagnostics).unwrap_or_else(|| {
-            "the ResourceManager has not said why; it may be busy, or have just begun".to_owned()
-        }));
+        reasons.push(
+            said(waiting.diagnostics).unwrap_or_else(|| {
+                "the ResourceManager has not said why; it may be busy, or have just begun".to_owned()
+            }),
+        );
     }
     reasons
 }
@@ -84,17 +86,15 @@ fn no_node(waiting: &Waiting<'_>) -> Option<String> {
     let label = waiting.label.map(|label| format!(" with the label {label}")).unwrap_or_default();
     let fitting: Vec<&Node> = labelled(waiting).collect();
     if fitting.is_empty() {
-        return Some(format!("no NodeManager{label} runs: look at their logs, and at yarn.resourcemanager.resource-tracker.address"));
+        return Some(format!(
+            "no NodeManager{label} runs: look at their logs, and at yarn.resourcemanager.resource-tracker.address"
+        ));
     }
     let size = waiting.container;
     let large = fitting.iter().any(|node| node.total.memory_mb >= size.memory_mb && node.total.vcores >= size.vcores);
     let largest = fitting.iter().max_by_key(|node| node.total.memory_mb)?;
     (!large).then(|| {
-        format!(
-            "no node{label} is large enough for {size}: the largest has {} ({})",
-            largest.total,
-            largest.name
-        )
+        format!("no node{label} is large enough for {size}: the largest has {} ({})", largest.total, largest.name)
     })
 }
 
@@ -201,7 +201,13 @@ mod tests {
                      resource limit exceeded.  Details : AM Partition = <DEFAULT_PARTITION>; AM Resource Request = \
                      <memory:512, vCores:1>; Queue Resource Limit for AM = <memory:1024, vCores:1>; User AM Resource \
                      Limit of the queue = <memory:1024, vCores:1>; Queue AM Resource Usage = <memory:768, vCores:2>; ";
-        check(8192, &queue(0.1), &nodes, "", "no node is large enough for 8 GB and 1 core: the largest has 4 GB and 4 cores (b:1)");
+        check(
+            8192,
+            &queue(0.1),
+            &nodes,
+            "",
+            "no node is large enough for 8 GB and 1 core: the largest has 4 GB and 4 cores (b:1)",
+        );
         check(512, &queue(0.1), &nodes, limit, "they may have 1 GB and have 768 MB");
         check(512, &queue(2.0), &nodes, "", "queue default is full: its applications have 100 % of the cluster");
         check(2000, &queue(0.1), &nodes, "", "the node with most room, a:1, has 1 GB and 3 cores left");
@@ -213,7 +219,8 @@ mod tests {
 
     #[test]
     fn labels_leave_other_nodes_out() {
-        let nodes = [Node { labels: vec!["ssd".to_owned()], ..node("a:1", (1024, 2), (0, 0)) }, node("b:1", (8192, 8), (0, 0))];
+        let nodes =
+            [Node { labels: vec!["ssd".to_owned()], ..node("a:1", (1024, 2), (0, 0)) }, node("b:1", (8192, 8), (0, 0))];
         let waiting = Waiting {
             container: Size { memory_mb: 2048, vcores: 1 },
             label: Some("ssd"),
@@ -222,6 +229,8 @@ mod tests {
             diagnostics: "",
         };
         assert!(reasons(&waiting)[0].contains("no node with the label ssd is large enough"));
-        assert!(reasons(&Waiting { label: Some("gpu"), ..waiting })[0].contains("no NodeManager with the label gpu runs"));
+        assert!(
+            reasons(&Waiting { label: Some("gpu"), ..waiting })[0].contains("no NodeManager with the label gpu runs")
+        );
     }
 }

@@ -39,13 +39,15 @@ const HANDED_ON: &[&str] = &[
     "yarn.client.",
     "yarn.am.liveness-monitor.",
     "yarn.acl.enable",
+    "yarn.http.policy",
+    "yarn.web-proxy.address",
     "yarn.log-aggregation-enable",
     "yarn.nodemanager.remote-app-log-dir",
     "yarn.scheduler.",
 ];
 
 /// Parts of keys whose values may be secret, or name files that only this host has.
-const SECRET: &[&str] = &["password", "secret", "credential", "keytab", "keystore", "truststore", "webapp"];
+const SECRET: &[&str] = &["password", "secret", "credential", "keytab", "keystore", "truststore"];
 
 /// The Hadoop cluster that this host is configured for.
 #[derive(Debug, Clone)]
@@ -98,9 +100,7 @@ impl Hadoop {
                 .hint("with Kerberos, run kinit, or check principal and keytab; without, HADOOP_USER_NAME names a user")
         };
         match &self.login {
-            Some(login) => {
-                User::kerberos_login(&self.configuration, login.clone()).map_err(|error| not_known(&error))
-            }
+            Some(login) => User::kerberos_login(&self.configuration, login.clone()).map_err(|error| not_known(&error)),
             None => User::current(&self.configuration).map_err(|error| not_known(&error)),
         }
     }
@@ -132,7 +132,9 @@ impl Hadoop {
     pub(crate) fn handed_on(&self) -> BTreeMap<String, String> {
         let wanted = |key: &str| {
             let lower = key.to_ascii_lowercase();
-            HANDED_ON.iter().any(|known| if known.ends_with('.') { key.starts_with(known) } else { is_or_extends(key, known) })
+            HANDED_ON
+                .iter()
+                .any(|known| if known.ends_with('.') { key.starts_with(known) } else { is_or_extends(key, known) })
                 && !SECRET.iter().any(|part| lower.contains(part))
         };
         let set = |key: &str| !matches!(self.configuration.origin(key), Some(Origin::Default) | None);
@@ -196,7 +198,8 @@ mod tests {
             ]
             .concat()
         );
-        let handed: Vec<_> = hadoop(&text).handed_on().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let handed: Vec<_> =
+            hadoop(&text).handed_on().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(
             handed,
             [

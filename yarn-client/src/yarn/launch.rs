@@ -190,7 +190,11 @@ mod tests {
 
     fn staged() -> Staged {
         let file = |name: &str| application_file(name, format!("hdfs://nn/{name}"), 5, 17);
-        Staged { folder: "hdfs://nn/s".to_owned(), shared: vec![file("flink-yarn")], master: vec![file("application.json")] }
+        Staged {
+            folder: "hdfs://nn/s".to_owned(),
+            shared: vec![file("flink-yarn")],
+            master: vec![file("application.json")],
+        }
     }
 
     fn owner() -> Owner {
@@ -203,7 +207,10 @@ mod tests {
         assert_eq!(made.master.local_resources.keys().collect::<Vec<_>>(), ["application.json", "flink-yarn"]);
         assert_eq!(made.master.local_resources["flink-yarn"].timestamp_ms, 17);
         assert_eq!(made.master.environment["HADOOP_USER_NAME"], "alice");
-        assert_eq!(made.master.commands, ["exec ./flink-yarn appmaster 1><LOG_DIR>/jobmanager.out 2><LOG_DIR>/jobmanager.err"]);
+        assert_eq!(
+            made.master.commands,
+            ["exec ./flink-yarn appmaster 1><LOG_DIR>/jobmanager.out 2><LOG_DIR>/jobmanager.err"]
+        );
         assert!(made.keep_containers_across_attempts && made.max_attempts.is_none() && made.log_aggregation.is_none());
         assert_eq!((made.tags, made.queue.as_deref()), (vec!["a".to_owned()], Some("default")));
     }

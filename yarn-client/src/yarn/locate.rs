@@ -18,7 +18,9 @@ pub(crate) fn application_id(text: &str) -> std::result::Result<ApplicationId, S
 
 /// A container's id on the command line.
 pub(crate) fn container_id(text: &str) -> std::result::Result<ContainerId, String> {
-    text.trim().parse().map_err(|_| format!("`{text}` is not a container's id: expected container_<time>_<number>_<attempt>_<number>"))
+    text.trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is not a container's id: expected container_<time>_<number>_<attempt>_<number>"))
 }
 
 /// The application that the option or the configuration names.
@@ -63,7 +65,10 @@ pub(crate) fn remembered(configuration: &Configuration) -> Result<Option<Cluster
                 Ok(Some(cluster))
             }
             ended => {
-                let how = ended.map_or_else(|| "is not known any more".to_owned(), |report| format!("has ended ({})", report.state));
+                let how = ended.map_or_else(
+                    || "is not known any more".to_owned(),
+                    |report| format!("has ended ({})", report.state),
+                );
                 output::notice(format!("Session {id}, remembered in {origin}, {how}; it is forgotten now"));
                 file.forget(&text);
                 Ok(None)

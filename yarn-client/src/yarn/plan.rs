@@ -116,7 +116,8 @@ impl Plan {
     /// Reads the configuration. `program` names the program that is run, where there is one.
     pub(crate) fn new(kind: Kind, configuration: &Configuration, program: Option<&str>) -> Result<Self> {
         let slots = settings::get(configuration, &options::TASK_SLOTS)?;
-        let text = |option| settings::get(configuration, option).map(|text: Option<String>| text.filter(|t| !t.is_empty()));
+        let text =
+            |option| settings::get(configuration, option).map(|text: Option<String>| text.filter(|t| !t.is_empty()));
         let node_label = text(&options::YARN_NODE_LABEL)?;
         let list = |option| text(option).map(|text| text.as_deref().map(split).unwrap_or_default());
         Ok(Self {
@@ -176,7 +177,8 @@ fn application_type(configuration: &Configuration) -> Result<String> {
 
 fn tags(configuration: &Configuration) -> Result<Vec<String>> {
     let text = settings::get(configuration, &options::YARN_APPLICATION_TAGS)?.unwrap_or_default();
-    let mut tags: Vec<String> = text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+    let mut tags: Vec<String> =
+        text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
     tags.sort();
     tags.dedup();
     let wrong = |why: String| Err(ClientError::usage(format!("yarn.tags: {why}")));
@@ -196,9 +198,10 @@ fn unless_negative(number: i32) -> Option<i32> {
 fn memory_mb(configuration: &Configuration, option: &flink_graph::ConfigOption<MemorySize>) -> Result<u64> {
     let mb = settings::get(configuration, option)?.0.div_ceil(1 << 20);
     if mb < LEAST_MEMORY_MB {
-        return Err(ClientError::usage(format!("{}: {mb} MB is too little to start with", option.key))
-            .hint(format!("at least {LEAST_MEMORY_MB} MB are needed; a number without a unit counts bytes in the \
-                           configuration, and megabytes behind -jm and -tm")));
+        return Err(ClientError::usage(format!("{}: {mb} MB is too little to start with", option.key)).hint(format!(
+            "at least {LEAST_MEMORY_MB} MB are needed; a number without a unit counts bytes in the \
+                           configuration, and megabytes behind -jm and -tm"
+        )));
     }
     if mb > i64::MAX.unsigned_abs() >> 20 {
         return Err(ClientError::usage(format!("{}: {mb} MB is more than there can be", option.key)));
@@ -324,7 +327,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!((made.task_manager.vcores, made.master.memory_mb), (3, 128));
-        assert_eq!((made.tags, made.ship_files), (vec!["a".into(), "b".into()], vec!["x".into(), "y".into(), "z".into()]));
+        assert_eq!(
+            (made.tags, made.ship_files),
+            (vec!["a".into(), "b".into()], vec!["x".into(), "y".into(), "z".into()])
+        );
         assert_eq!((made.priority, made.replication), (Some(7), Some(2)));
         assert_eq!(made.task_manager_node_label.as_deref(), Some("ssd"));
         assert_eq!(made.master_environment["LANG"], "C");
@@ -354,7 +360,8 @@ mod tests {
         let steps = Steps { minimum_mb: 1024, increment_mb: 1024, minimum_vcores: 1 };
         let rounded = |memory_mb| steps.rounded(Size { memory_mb, vcores: 1 }).memory_mb;
         assert_eq!([rounded(1), rounded(1024), rounded(1025), rounded(1728)], [1024, 1024, 2048, 2048]);
-        let notice = steps.notice("TaskManagers", "taskmanager.memory.process.size", Size { memory_mb: 1728, vcores: 1 });
+        let notice =
+            steps.notice("TaskManagers", "taskmanager.memory.process.size", Size { memory_mb: 1728, vcores: 1 });
         assert!(notice.unwrap().starts_with("TaskManagers: YARN makes 2 GB of the 1728 MB"));
         assert_eq!(steps.notice("x", "y", Size { memory_mb: 2048, vcores: 1 }), None);
     }

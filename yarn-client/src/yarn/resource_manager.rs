@@ -162,9 +162,9 @@ fn failed(what: &str, error: &Error) -> ClientError {
 fn hint(class: &str, message: &str) -> Option<&'static str> {
     match class {
         "AccessControlException" => Some("choose a queue that you may use (--queue), or ask its administrator"),
-        "InvalidResourceRequestException" => {
-            Some("ask for less with --jobmanager-memory, --taskmanager-memory or --slots; `flink-yarn session -q` shows what there is")
-        }
+        "InvalidResourceRequestException" => Some(
+            "ask for less with --jobmanager-memory, --taskmanager-memory or --slots; `flink-yarn session -q` shows what there is",
+        ),
         _ if message.contains("unknown queue") || message.contains("does not exist") => {
             Some("`flink-yarn session -q` lists the queues; --queue chooses one")
         }
@@ -178,9 +178,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_resource_manager_is_told_in_time() {
-        let error = within(Duration::from_secs(8), "list the nodes", std::future::pending::<std::result::Result<(), Error>>())
-            .await
-            .unwrap_err();
+        let error =
+            within(Duration::from_secs(8), "list the nodes", std::future::pending::<std::result::Result<(), Error>>())
+                .await
+                .unwrap_err();
         assert_eq!(error.exit(), Exit::Unreachable);
         let text = error.to_string();
         assert!(text.contains("could not list the nodes") && text.contains("within 8 s"), "{text}");

@@ -113,7 +113,10 @@ fn launch(options: &SessionOptions, configuration: &Configuration) -> Result<()>
         tell(&application, &report, Some(deployment.timings()), options.output)?;
         if !attached {
             if options.output == Format::Text {
-                output::notice(format!("it runs on; end it with: flink-yarn kill {0}, or echo stop | flink-yarn session -id {0}", report.id));
+                output::notice(format!(
+                    "it runs on; end it with: flink-yarn kill {0}, or echo stop | flink-yarn session -id {0}",
+                    report.id
+                ));
             }
             return Ok(());
         }
@@ -137,12 +140,7 @@ fn attach(id: ApplicationId, options: &SessionOptions, configuration: &Configura
     })
 }
 
-fn tell(
-    application: &Application,
-    report: &ApplicationReport,
-    timings: Option<Timings>,
-    format: Format,
-) -> Result<()> {
+fn tell(application: &Application, report: &ApplicationReport, timings: Option<Timings>, format: Format) -> Result<()> {
     let address = application.address(report).ok();
     match format {
         Format::Json => output::json(&JsonSession {
@@ -155,7 +153,10 @@ fn tell(
         }),
         Format::Text => {
             let address = address.map(|address| format!(" at {address}")).unwrap_or_default();
-            output::line(format!("Session {} is {}: JobManager{address}, {}", report.id, report.state, report.tracking_url))
+            output::line(format!(
+                "Session {} is {}: JobManager{address}, {}",
+                report.id, report.state, report.tracking_url
+            ))
         }
     }
 }

@@ -1,6 +1,6 @@
 use flink_files::FileError;
 use flink_hdfs::{Hdfs, HdfsOptions, HdfsStatus};
-use flink_protocol::deployment::{CLIENT_CREDENTIALS_FILE, ClientCredentials, DEPLOYMENT_VERSION, LEADER_FILE, Leader};
+use flink_protocol::deployment::{CLIENT_CREDENTIALS_FILE, ClientCredentials, DEPLOYMENT_VERSION};
 use flink_protocol::worker::TlsMaterial;
 use flink_transport::RestToken;
 use hadoop_rpc::yarn::ApplicationId;
@@ -112,15 +112,6 @@ impl Staging {
                 .hint("use the version that started it"));
         }
         Ok(Some(read))
-    }
-
-    /// The ApplicationMaster that leads; none before one does.
-    pub(crate) async fn leader(&self) -> Result<Option<Leader>> {
-        let Some(bytes) = self.read(LEADER_FILE).await? else { return Ok(None) };
-        let leader = serde_json::from_slice(&bytes);
-        leader.map(Some).map_err(|error| {
-            ClientError::failed(format!("{}/{LEADER_FILE} cannot be read", self.folder)).because(&error)
-        })
     }
 
     async fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {

@@ -84,7 +84,8 @@ async fn submit_and_wait(deployment: &mut Deployment, work: Work) -> Result<(App
     let application = deployment.submit(work).await?;
     let submitted = Instant::now();
     output::notice(format!("Submitted application {}", application.id()));
-    let report = until_running(&application, deployment.plan(), deployment.rounded_master()?, deployment.patience()?).await?;
+    let report =
+        until_running(&application, deployment.plan(), deployment.rounded_master()?, deployment.patience()?).await?;
     deployment.is_running(submitted.elapsed());
     output::notice(deployment.timings().text());
     Ok((application, report))
@@ -142,7 +143,8 @@ async fn why(application: &Application, plan: &Plan, container: Size, report: &A
 /// The cause first, then what the container has written.
 async fn failed_to_start(application: &Application, report: &ApplicationReport) -> ClientError {
     let message = format!("application {} ended before it ran: {}", report.id, outcome(report));
-    with_last_lines(application, ClientError::failed(message).because_text(diagnostics::cause(&report.diagnostics))).await
+    with_last_lines(application, ClientError::failed(message).because_text(diagnostics::cause(&report.diagnostics)))
+        .await
 }
 
 /// Adds the last lines of the ApplicationMaster's log to an error.
@@ -202,7 +204,8 @@ mod tests {
     #[test]
     fn a_late_state_is_told() {
         let mut watcher = Watcher::default();
-        let steps = watcher.on_report(Duration::from_secs(1), Duration::from_secs(5), &report(ApplicationState::Accepted));
+        let steps =
+            watcher.on_report(Duration::from_secs(1), Duration::from_secs(5), &report(ApplicationState::Accepted));
         assert_eq!(steps, [Step::Say("Application application_1_0001 is ACCEPTED".to_owned())]);
     }
 }

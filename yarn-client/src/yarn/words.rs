@@ -37,10 +37,11 @@ enum Meaning {
 
 use Meaning::{AnyProperty, Containers, Flag, Memory, Property, Refused, Renamed, Ship, Without};
 
-const NO_ZOOKEEPER: Meaning =
-    Without { value: true, reason: "there is no ZooKeeper: a second attempt of the ApplicationMaster finds its jobs in HDFS" };
-const NO_STREAMING: Meaning =
-    Without { value: false, reason: "a cluster runs streaming and batch programs alike" };
+const NO_ZOOKEEPER: Meaning = Without {
+    value: true,
+    reason: "there is no ZooKeeper: a second attempt of the ApplicationMaster finds its jobs in HDFS",
+};
+const NO_STREAMING: Meaning = Without { value: false, reason: "a cluster runs streaming and batch programs alike" };
 const NO_PYTHON: Meaning = Refused("programs in Python are not available: a program is an executable file");
 
 /// The options of `yarn-session.sh`: letters, long name. In Flink 1.x `flink run` took them with `y` and `yarn` in front.
@@ -81,9 +82,19 @@ const RUN: &[(&str, Meaning)] = &[
     ("--classpath", Refused("there is no class path: link what the program needs, or ship files with --ship")),
     ("-j", Refused("give the program's file without -j: flink-yarn run [OPTIONS] PROGRAM [ARGS]...")),
     ("--jarfile", Refused("give the program's file without --jarfile: flink-yarn run [OPTIONS] PROGRAM [ARGS]...")),
-    ("-s", Refused("in `run`, -s names a savepoint, and there are none yet; slots of a TaskManager are --slots N (or -ys N)")),
+    (
+        "-s",
+        Refused(
+            "in `run`, -s names a savepoint, and there are none yet; slots of a TaskManager are --slots N (or -ys N)",
+        ),
+    ),
     ("--fromSavepoint", Refused("savepoints are not available yet")),
-    ("-n", Refused("in `run`, -n allows state that is not restored, and there are no savepoints yet; for the number of slots use -p")),
+    (
+        "-n",
+        Refused(
+            "in `run`, -n allows state that is not restored, and there are no savepoints yet; for the number of slots use -p",
+        ),
+    ),
     ("--allowNonRestoredState", Refused("savepoints are not available yet")),
     ("-cm", Refused("savepoints are not available yet")),
     ("--claimMode", Refused("savepoints are not available yet")),
@@ -98,7 +109,8 @@ const RUN: &[(&str, Meaning)] = &[
 ];
 
 /// Commands of Flink that have another name here.
-const COMMANDS: &[(&str, &str)] = &[("run-application", "run"), ("yarn-session", "session"), ("yarn-session.sh", "session")];
+const COMMANDS: &[(&str, &str)] =
+    &[("run-application", "run"), ("yarn-session", "session"), ("yarn-session.sh", "session")];
 
 /// Translates the words of Apache Flink's command line, up to the user's program, whose words are its own. `words` begins
 /// with the name that the command line was called by.
@@ -238,7 +250,10 @@ impl Line<'_> {
                 let text = value()?;
                 let count = text.to_str().and_then(|text| text.parse().ok()).filter(|count| *count > 0);
                 self.containers = Some(count.ok_or_else(|| {
-                    ClientError::usage(format!("{word} needs a number of TaskManagers, not `{}`", text.to_string_lossy()))
+                    ClientError::usage(format!(
+                        "{word} needs a number of TaskManagers, not `{}`",
+                        text.to_string_lossy()
+                    ))
                 })?);
             }
             Ship => {
@@ -274,8 +289,10 @@ impl Line<'_> {
         let is_target = ["local", "remote", "yarn-session", "yarn-application", "yarn-per-job"].contains(&&*text);
         if is_target && !Path::new(value).exists() {
             return Err(ClientError::usage(format!("in `{}`, -t ships files; `{text}` is a target", self.command))
-                .hint("`flink-yarn session` starts a session, whatever the target; programs go into it with \
-                       flink-yarn run -t yarn-session PROGRAM"));
+                .hint(
+                    "`flink-yarn session` starts a session, whatever the target; programs go into it with \
+                       flink-yarn run -t yarn-session PROGRAM",
+                ));
         }
         Ok(())
     }
@@ -289,7 +306,9 @@ impl Line<'_> {
                 Ok(true)
             }
             ("jobmanager" | "m", "yarn-cluster") => {
-                self.out.warnings.push("-m yarn-cluster has no effect here: the session is remembered, or given by -id".into());
+                self.out
+                    .warnings
+                    .push("-m yarn-cluster has no effect here: the session is remembered, or given by -id".into());
                 Ok(true)
             }
             ("target" | "t", target) if self.command == "run" => wrong_target(target).map(|()| false),
@@ -463,7 +482,10 @@ mod tests {
         );
         check("run -m yarn-cluster -yn 2 -p 5 prog", "run --target yarn-per-job -p 5 prog");
         check("run -yid application_1_2 -d prog", "run --application-id application_1_2 -d prog");
-        check("run -yd -ynm name -yqu q -yt lib prog", "run --detached -D yarn.application.name=name -D yarn.application.queue=q --ship lib prog");
+        check(
+            "run -yd -ynm name -yqu q -yt lib prog",
+            "run --detached -D yarn.application.name=name -D yarn.application.queue=q --ship lib prog",
+        );
         check("run --yarnqueue q --yarnslots=2 prog", "run -D yarn.application.queue=q --slots 2 prog");
         check("run-application -t yarn-application prog", "run -t yarn-application prog");
         check("list -m yarn-cluster -yid application_1_2", "list --application-id application_1_2");

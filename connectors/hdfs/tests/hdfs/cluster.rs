@@ -1,5 +1,3 @@
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -8,44 +6,30 @@ use flink_api::TaskWaker;
 use flink_files::FileUri;
 use flink_files::file_system::{Existing, FileSystem, OpenOptions, ReadPoll};
 use flink_hdfs::{Hdfs, HdfsFileSystem, HdfsOptions};
+use flink_test_hadoop::Variant;
 use hadoop_rpc::Configuration;
 
-/// A running cluster, started by the script when it does not run yet.
-#[derive(Clone)]
-pub(crate) struct Cluster {
-    name: &'static str,
-    configuration_folder: PathBuf,
-}
+/// A running cluster, and file systems on it.
+pub(crate) struct Cluster(pub(crate) flink_test_hadoop::Cluster);
 
 impl Cluster {
-    /// The one without faults, which several tests share.
+    /// For tests that leave the daemons alone.
     pub(crate) fn shared() -> Self {
-        Self::of("plain", "plain")
+        Self(flink_test_hadoop::Cluster::shared(Variant::Plain))
     }
 
-    /// One whose daemons may be disturbed.
-    pub(crate) fn of(name: &'static str, variant: &str) -> Self {
-        script(&["start", "--name", name, "--variant", variant]);
-        let variables = script(&["env", "--name", name]);
-        let folder = variables.lines().find_map(|line| line.strip_prefix("export HADOOP_CONF_DIR="));
-        Self { name, configuration_folder: PathBuf::from(folder.unwrap()) }
-    }
-
-    /// A command of the script for this cluster: `kill datanode1`.
-    pub(crate) fn run(&self, words: &[&str]) -> String {
-        let (command, arguments) = words.split_first().unwrap();
-        script(&[&[*command, "--name", self.name], arguments].concat())
+    /// For tests that disturb them.
+    pub(crate) fn exclusive(variant: Variant) -> Self {
+        Self(flink_test_hadoop::Cluster::exclusive(variant))
     }
 
     /// An administrator's command of Hadoop's: `dfsadmin -safemode enter`.
     pub(crate) fn administer(&self, words: &[&str]) {
-        let words = [&["hdfs", "--name", self.name], words].concat();
-        let output = command(&words).env("HADOOP_USER_NAME", "hdfs").output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        self.0.command_as("hdfs", &[&["hdfs"], words].concat());
     }
 
     pub(crate) fn configuration(&self) -> Configuration {
-        Configuration::load_from(std::slice::from_ref(&self.configuration_folder)).unwrap()
+        Configuration::load_from(&[self.0.conf_dir().to_owned()]).unwrap()
     }
 
     pub(crate) fn files(&self) -> HdfsFileSystem {
@@ -57,37 +41,28 @@ impl Cluster {
         HdfsFileSystem::with_configuration(options, self.configuration())
     }
 
+    /// The client for staging.
+    pub(crate) fn client(&self, user: &str) -> Hdfs {
+        Hdfs::new(&self.configuration(), user, HdfsOptions::default()).unwrap()
+    }
+
     /// An empty folder of its own for a test, in which everybody may do everything.
     pub(crate) fn folder(&self, name: &str) -> FileUri {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let uri = uri(&format!("hdfs:///tmp/test-{name}-{}-{number}", std::process::id()));
-        let hdfs = Hdfs::new(&self.configuration(), user(), HdfsOptions::default()).unwrap();
-        tokio::runtime::Runtime::new().unwrap().block_on(hdfs.create_folder(uri.path(), 0o777)).unwrap();
+        wait_for(self.client(self.0.user()).create_folder(uri.path(), 0o777)).unwrap();
         uri
     }
 }
 
-/// Whom the file system acts as when it is not told.
-pub(crate) fn user() -> String {
-    let named = ["HADOOP_USER_NAME", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    named.unwrap_or_else(|| "root".to_owned())
+/// Runs something to its end.
+pub(crate) fn wait_for<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(work)
 }
 
 pub(crate) fn uri(text: &str) -> FileUri {
     FileUri::parse(text).unwrap()
-}
-
-fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/hadoop"));
-    command.args(words);
-    command
-}
-
-fn script(words: &[&str]) -> String {
-    let output = command(words).output().unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 pub(crate) fn write(files: &dyn FileSystem, uri: &FileUri, content: &[u8]) {

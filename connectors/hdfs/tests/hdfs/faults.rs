@@ -1,17 +1,9 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flink_files::file_system::{Existing, FileSystem, OpenOptions, ReadPoll};
+use flink_test_hadoop::{Role, Variant};
 
 use crate::cluster::{Cluster, bytes, read, uri, waker, write};
-
-/// One test at a time disturbs the cluster.
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> (MutexGuard<'static, ()>, Cluster) {
-    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    (guard, Cluster::of("hdfs-faults", "plain"))
-}
 
 /// Does something while a thread disturbs the cluster, which is whole again afterwards.
 fn while_disturbed<T>(cluster: &Cluster, disturb: impl Fn(&Cluster) + Sync, work: impl FnOnce() -> T) -> T {
@@ -24,16 +16,15 @@ fn while_disturbed<T>(cluster: &Cluster, disturb: impl Fn(&Cluster) + Sync, work
 }
 
 #[test]
-#[ignore = "disturbs a cluster of its own; minutes"]
 fn a_data_node_dies_or_stalls_while_a_file_is_read() {
-    let (_guard, cluster) = alone();
+    let cluster = Cluster::exclusive(Variant::Plain);
     let files = cluster.files();
     let folder = cluster.folder("dies-reading");
     let content = bytes(64 << 20);
     write(&files, &folder.join("f"), &content);
     // One of the two serves the reader, which has fetched some megabytes when its node goes.
-    for (fault, end) in [("kill", "restart"), ("pause", "resume")] {
-        for name in ["datanode1", "datanode2"] {
+    for pauses in [false, true] {
+        for node in [Role::DataNode1, Role::DataNode2] {
             let (waker, wakes) = waker();
             let mut handle = files.open(&folder.join("f"), OpenOptions::default()).unwrap();
             let (mut found, mut buffer, mut disturbed) = (Vec::new(), vec![0; 100_000], false);
@@ -45,29 +36,28 @@ fn a_data_node_dies_or_stalls_while_a_file_is_read() {
                     ReadPoll::Pending => wakes.recv_timeout(Duration::from_secs(100)).unwrap(),
                 }
                 if found.len() > 8 << 20 && !std::mem::replace(&mut disturbed, true) {
-                    cluster.run(&[fault, name]);
+                    if pauses { cluster.0.pause(node) } else { cluster.0.kill(node) }
                 }
             }
-            eprintln!("{fault} {name}: read in {:?}", begun.elapsed());
-            cluster.run(&[end, name]);
-            assert!(disturbed && found == content, "{fault} {name}");
+            eprintln!("{node} {}: read in {:?}", if pauses { "paused" } else { "killed" }, begun.elapsed());
+            cluster.0.heal();
+            assert!(disturbed && found == content, "{node}");
         }
     }
     files.delete(&folder).unwrap();
 }
 
 #[test]
-#[ignore = "disturbs a cluster of its own; minutes"]
 fn a_data_node_dies_while_a_file_is_written() {
-    let (_guard, cluster) = alone();
+    let cluster = Cluster::exclusive(Variant::Plain);
     let files = cluster.files();
     let folder = cluster.folder("dies-writing");
     let content = bytes(48 << 20);
-    for (number, name) in ["datanode1", "datanode2"].into_iter().enumerate() {
+    for (number, node) in [Role::DataNode1, Role::DataNode2].into_iter().enumerate() {
         let file = folder.join(&format!("f{number}"));
         let disturb = |cluster: &Cluster| {
             std::thread::sleep(Duration::from_millis(300));
-            cluster.run(&["kill", name]);
+            cluster.0.kill(node);
         };
         while_disturbed(&cluster, disturb, || {
             let mut handle = files.create(&file, Existing::Refuse).unwrap();
@@ -77,23 +67,22 @@ fn a_data_node_dies_while_a_file_is_written() {
             }
             handle.finish().unwrap();
         });
-        cluster.run(&["restart", name]);
-        assert!(read(&files, &file, OpenOptions::default(), 1 << 20).unwrap() == content, "{name}");
+        cluster.0.heal();
+        assert!(read(&files, &file, OpenOptions::default(), 1 << 20).unwrap() == content, "{node}");
     }
     files.delete(&folder).unwrap();
 }
 
 #[test]
-#[ignore = "disturbs a cluster of its own; minutes"]
 fn the_name_node_restarts_while_files_are_read_and_written() {
-    let (_guard, cluster) = alone();
+    let cluster = Cluster::exclusive(Variant::Plain);
     let files = cluster.files();
     let folder = cluster.folder("restart");
     let content = bytes(8 << 20);
     let disturb = |cluster: &Cluster| {
-        cluster.run(&["kill", "namenode"]);
+        cluster.0.kill(Role::NameNode);
         std::thread::sleep(Duration::from_secs(3));
-        cluster.run(&["restart", "namenode"]);
+        cluster.0.restart(Role::NameNode);
     };
     write(&files, &folder.join("before"), &content);
     let mut open = files.create(&folder.join("open"), Existing::Refuse).unwrap();
@@ -115,9 +104,8 @@ fn the_name_node_restarts_while_files_are_read_and_written() {
 }
 
 #[test]
-#[ignore = "disturbs a cluster of its own; minutes"]
 fn safe_mode_turned_on_by_hand_is_told_at_once() {
-    let (_guard, cluster) = alone();
+    let cluster = Cluster::exclusive(Variant::Plain);
     let files = cluster.files();
     let folder = cluster.folder("safe");
     cluster.administer(&["dfsadmin", "-safemode", "enter"]);
@@ -131,16 +119,14 @@ fn safe_mode_turned_on_by_hand_is_told_at_once() {
 }
 
 #[test]
-#[ignore = "starts a cluster with two NameNodes; minutes"]
 fn the_other_name_node_takes_over() {
-    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let cluster = Cluster::of("hdfs-ha", "ha");
+    let cluster = Cluster::exclusive(Variant::HighAvailability);
     let files = cluster.files();
     let folder = cluster.folder("failover");
     let content = bytes(4 << 20);
     let mut open = files.create(&folder.join("open"), Existing::Refuse).unwrap();
     open.write_all(&content[..1 << 20]).unwrap();
-    let disturb = |cluster: &Cluster| drop(cluster.run(&["failover", "namenode"]));
+    let disturb = |cluster: &Cluster| drop(cluster.0.fail_over_name_node());
     while_disturbed(&cluster, disturb, || {
         for number in 0..40 {
             let file = folder.join(&format!("f{number}"));

@@ -4,7 +4,7 @@ use flink_files::file_system::{Existing, FileSystem, OpenOptions};
 use flink_hdfs::{HdfsFileSystem, HdfsOptions};
 use hadoop_rpc::Configuration;
 
-use crate::cluster::{Cluster, read, uri, user, write};
+use crate::cluster::{Cluster, read, uri, wait_for, write};
 
 /// The message, which must come soon and have all these words.
 #[track_caller]
@@ -59,12 +59,11 @@ fn a_missing_right_says_whose_and_where() {
     check(alice.create_folders(&home.join("x")), begun, &words);
     let folder = cluster.folder("rights");
     write(&root, &folder.join("secret"), b"x");
-    let hdfs = flink_hdfs::Hdfs::new(&cluster.configuration(), user(), HdfsOptions::default()).unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(hdfs.set_permission(folder.join("secret").path(), 0o600)).unwrap();
+    let hdfs = cluster.client(cluster.0.user());
+    wait_for(hdfs.set_permission(folder.join("secret").path(), 0o600)).unwrap();
     let secret = read(&alice, &folder.join("secret"), OpenOptions::default(), 1);
     check(secret, begun, &["the user `alice` may not read", "secret", "rw-------"]);
-    runtime.block_on(hdfs.set_permission(folder.path(), 0o700)).unwrap();
+    wait_for(hdfs.set_permission(folder.path(), 0o700)).unwrap();
     check(alice.list(&folder, &|_| true), begun, &["the user `alice` may not"]);
     check(alice.status(&folder.join("secret")), begun, &["the user `alice` may not look into"]);
     root.delete(&folder).unwrap();

@@ -9,7 +9,8 @@ use crate::cluster::{Cluster, read, serve, write};
 
 fn context(subtask: u32, attempt: u32) -> SinkContext {
     let configuration = Configuration::default();
-    SinkContext { job: JobId::from_u128(7), subtask, parallelism: 2, attempt, configuration }
+    let accumulators = Default::default();
+    SinkContext { job: JobId::from_u128(7), subtask, parallelism: 2, attempt, configuration, accumulators }
 }
 
 fn writer(sink: &TextFileSink, subtask: u32, attempt: u32) -> TextFileWriter {

@@ -1,26 +1,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flink_files::file_system::{Existing, FileKind};
-use flink_hdfs::{Hdfs, HdfsOptions, Upload};
+use flink_files::FileUri;
+use flink_files::file_system::{Existing, FileKind, FileSystem};
+use flink_hdfs::{Hdfs, Upload};
 
-use crate::cluster::{Cluster, bytes, user};
+use crate::cluster::{Cluster, bytes, wait_for};
 
-fn client(cluster: &Cluster, user: &str) -> Hdfs {
-    Hdfs::new(&cluster.configuration(), user, HdfsOptions::default()).unwrap()
-}
-
-/// Made on a thread that may wait.
-async fn folder(cluster: &Cluster, name: &'static str) -> flink_files::FileUri {
-    let cluster = cluster.clone();
-    tokio::task::spawn_blocking(move || cluster.folder(name)).await.unwrap()
-}
-
-#[tokio::test]
-async fn files_are_staged() {
+#[test]
+fn files_are_staged() {
     let cluster = Cluster::shared();
-    let folder = folder(&cluster, "staging").await;
-    let hdfs = client(&cluster, "alice");
+    let folder = cluster.folder("staging");
+    wait_for(stage_files(&cluster.client("alice"), &folder));
+    cluster.files().delete(&folder).unwrap();
+}
+
+async fn stage_files(hdfs: &Hdfs, folder: &FileUri) {
     assert!(hdfs.home().unwrap().path().ends_with("/user/alice"));
     let at = |name: &str| format!("{}/{name}", folder.path());
 
@@ -47,14 +42,17 @@ async fn files_are_staged() {
     assert!(hdfs.delete(&at("private")).await.unwrap());
     assert!(!hdfs.delete(&at("private")).await.unwrap());
     assert!(hdfs.status(&at("private")).await.unwrap_err().is_not_found());
-    client(&cluster, &user()).delete(folder.path()).await.unwrap();
 }
 
-#[tokio::test]
-async fn uploads_tell_how_far_they_are_and_appear_when_complete() {
+#[test]
+fn uploads_tell_how_far_they_are_and_appear_when_complete() {
     let cluster = Cluster::shared();
-    let folder = folder(&cluster, "uploads").await;
-    let hdfs = client(&cluster, "bob");
+    let folder = cluster.folder("uploads");
+    wait_for(upload_files(&cluster.client("bob"), &folder));
+    cluster.files().delete(&folder).unwrap();
+}
+
+async fn upload_files(hdfs: &Hdfs, folder: &FileUri) {
     let content = bytes(9_000_001);
     let local = tempfile::tempdir().unwrap();
     let file = local.path().join("program");
@@ -74,5 +72,4 @@ async fn uploads_tell_how_far_they_are_and_appear_when_complete() {
     assert!(missing.to_string().contains("none: "), "{missing}");
     let listed = hdfs.list(&format!("{}/artifacts/abc", folder.path())).await.unwrap();
     assert_eq!(listed.len(), 1, "nothing temporary is left: {listed:?}");
-    client(&cluster, &user()).delete(folder.path()).await.unwrap();
 }

@@ -66,9 +66,8 @@ impl HdfsJobStore {
         let uri = self.hdfs.uri(&self.path(name)).map_err(|error| error.to_string())?;
         let options = HdfsOptions { user: Some(self.user.clone()), ..HdfsOptions::default().patient() };
         let (hadoop, to) = (self.hadoop.clone(), to.to_owned());
-        let copied = tokio::task::spawn_blocking(move || {
-            copy(&HdfsFileSystem::with_configuration(options, hadoop), &uri, &to)
-        });
+        let copied =
+            tokio::task::spawn_blocking(move || copy(&HdfsFileSystem::with_configuration(options, hadoop), &uri, &to));
         copied.await.map_err(|error| error.to_string())?
     }
 }

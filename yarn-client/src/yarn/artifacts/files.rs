@@ -107,13 +107,15 @@ fn ship(path: &str, items: &mut Vec<Item>) -> Result<()> {
 }
 
 fn folder(path: &Path, name: &str, depth: usize, items: &mut Vec<Item>) -> Result<()> {
-    let failed =
-        |error: &std::io::Error| ClientError::usage(format!("cannot list the folder {}", path.display())).because(error);
+    let failed = |error: &std::io::Error| {
+        ClientError::usage(format!("cannot list the folder {}", path.display())).because(error)
+    };
     if depth > DEEPEST {
         return Err(ClientError::usage(format!("the folder {} to ship is nested too deeply", path.display())));
     }
-    let mut entries =
-        std::fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(|error| failed(&error))?;
+    let mut entries = std::fs::read_dir(path)
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+        .map_err(|error| failed(&error))?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let inner = format!("{name}/{}", text_of(&entry.file_name())?);
@@ -146,7 +148,8 @@ fn provided(folder: &str, name: &str) -> Result<Item> {
 
 fn name_of(path: &str) -> Result<String> {
     let name = Path::new(path.trim_end_matches('/')).file_name();
-    let name = name.ok_or_else(|| ClientError::usage(format!("`{path}` has no name that it could have in a container")))?;
+    let name =
+        name.ok_or_else(|| ClientError::usage(format!("`{path}` has no name that it could have in a container")))?;
     text_of(name)
 }
 
@@ -209,7 +212,8 @@ mod tests {
         std::fs::write(lib.join("a"), "").unwrap();
         std::fs::write(lib.join("deep/b"), "").unwrap();
         let path = lib.to_str().unwrap();
-        let shipped = names(&[("yarn.ship-files", path), ("yarn.ship-archives", "hdfs://nn/x.tgz")], Some("prog")).unwrap();
+        let shipped =
+            names(&[("yarn.ship-files", path), ("yarn.ship-archives", "hdfs://nn/x.tgz")], Some("prog")).unwrap();
         assert_eq!(
             shipped,
             [
@@ -230,7 +234,9 @@ mod tests {
         assert!(names(&[("yarn.ship-files", "/")], None).unwrap_err().to_string().contains("has no name"));
         assert!(names(&[("yarn.ship-files", "/a/x;/a/x")], None).is_ok());
         assert!(names(&[], Some("flink-yarn")).unwrap_err().to_string().contains("two files"));
-        assert!(names(&[("yarn.provided.lib.dirs", "lib")], None).unwrap_err().to_string().contains("not a path in HDFS"));
+        assert!(
+            names(&[("yarn.provided.lib.dirs", "lib")], None).unwrap_err().to_string().contains("not a path in HDFS")
+        );
     }
 
     #[test]

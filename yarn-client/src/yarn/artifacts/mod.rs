@@ -20,4 +20,4 @@ mod upload;
 
 pub(crate) use content::Content;
 pub(crate) use files::{Item, Program, Source, items};
-pub(crate) use upload::{Uploaded, Uploader, failed};
+pub(crate) use upload::{Uploader, failed};

@@ -9,10 +9,10 @@ use flink_protocol::deployment::{ContainerFile, ContainerFileKind, ContainerFile
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::Content;
 use super::content::changed;
 use super::files::{Item, Source};
 use super::progress::Progress;
-use super::Content;
 use crate::error::{ClientError, Result};
 use crate::human;
 
@@ -158,7 +158,8 @@ impl Uploader {
         let Known { content, path, .. } = known;
         let preparing = content.clone();
         let upload = tokio::task::spawn_blocking(move || preparing.to_upload()).await;
-        let upload = upload.map_err(|error| ClientError::failed("preparing an upload did not end").because(&error))??;
+        let upload =
+            upload.map_err(|error| ClientError::failed("preparing an upload did not end").because(&error))??;
         let how = Upload { replication: self.replication, mode: FILE_MODE, existing: Existing::Replace };
         let (progress, before) = (Arc::clone(progress), std::sync::atomic::AtomicU64::new(0));
         let tell = move |so_far: u64| {

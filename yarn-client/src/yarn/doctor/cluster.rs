@@ -107,7 +107,11 @@ pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
             queue
         }
         Err(error) => {
-            findings.push(Finding::failed(QUEUE, &error, "ask the cluster's administrator for the right to see queues"));
+            findings.push(Finding::failed(
+                QUEUE,
+                &error,
+                "ask the cluster's administrator for the right to see queues",
+            ));
             None
         }
     };
@@ -118,7 +122,8 @@ pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
 
 fn largest(patient: &Patient, largest: Size) -> Vec<Finding> {
     let asked = [("the ApplicationMaster", patient.plan.master), ("a TaskManager", patient.plan.task_manager)];
-    let too_large = asked.into_iter().filter(|(_, size)| size.memory_mb > largest.memory_mb || size.vcores > largest.vcores);
+    let too_large =
+        asked.into_iter().filter(|(_, size)| size.memory_mb > largest.memory_mb || size.vcores > largest.vcores);
     too_large
         .map(|(what, size)| {
             Finding::problem(
@@ -144,7 +149,11 @@ fn node_findings(nodes: &[NodeReport]) -> Vec<Finding> {
     for node in nodes.iter().filter(|node| matches!(node.state, NodeState::Unhealthy | NodeState::Lost)) {
         let health = node.health.trim();
         let why = if health.is_empty() { String::new() } else { format!(": {health}") };
-        findings.push(Finding::warning(NODES, format!("{} is {}{why}", node.id, node.state), "have it mended, or taken out"));
+        findings.push(Finding::warning(
+            NODES,
+            format!("{} is {}{why}", node.id, node.state),
+            "have it mended, or taken out",
+        ));
     }
     findings
 }
@@ -158,8 +167,11 @@ fn queue_finding(queues: &[QueueInfo], name: &str) -> (Finding, Option<QueueInfo
             .filter(|queue| !queues.iter().any(|other| other.path.starts_with(&format!("{}.", queue.path))))
             .map(|queue| queue.name.as_str())
             .collect();
-        let finding =
-            Finding::problem(QUEUE, format!("there is no queue `{name}`"), format!("choose one of: {}", leaves.join(", ")));
+        let finding = Finding::problem(
+            QUEUE,
+            format!("there is no queue `{name}`"),
+            format!("choose one of: {}", leaves.join(", ")),
+        );
         return (finding, None);
     };
     let used = format!(
@@ -172,7 +184,9 @@ fn queue_finding(queues: &[QueueInfo], name: &str) -> (Finding, Option<QueueInfo
     );
     let finding = match queue.state {
         QueueState::Running => Finding::good(QUEUE, used),
-        state => Finding::problem(QUEUE, format!("{name} is {state}"), "choose another with --queue, or have it started"),
+        state => {
+            Finding::problem(QUEUE, format!("{name} is {state}"), "choose another with --queue, or have it started")
+        }
     };
     (finding, Some(queue.clone()))
 }
@@ -194,7 +208,8 @@ fn resources(patient: &Patient, nodes: &[NodeReport], queue: Option<&QueueInfo>)
                 && node.free().memory_mb >= container.memory_mb
                 && node.free().vcores >= container.vcores
         };
-        let places: u64 = nodes.iter().filter(|node| fits(node)).map(|node| node.free().memory_mb / container.memory_mb.max(1)).sum();
+        let places: u64 =
+            nodes.iter().filter(|node| fits(node)).map(|node| node.free().memory_mb / container.memory_mb.max(1)).sum();
         if places > 0 {
             findings.push(Finding::good(RESOURCES, format!("there is room for {places} times {what} ({container})")));
             continue;
@@ -204,7 +219,11 @@ fn resources(patient: &Patient, nodes: &[NodeReport], queue: Option<&QueueInfo>)
         let never = reason.contains("large enough") || reason.contains("no NodeManager");
         let text = format!("no room for {what} ({container}): {reason}");
         findings.push(match never {
-            true => Finding::problem(RESOURCES, text, "ask for less with --jobmanager-memory, --taskmanager-memory or --slots"),
+            true => Finding::problem(
+                RESOURCES,
+                text,
+                "ask for less with --jobmanager-memory, --taskmanager-memory or --slots",
+            ),
             false => Finding::warning(RESOURCES, text, "wait until others have ended, or ask for less"),
         });
     }

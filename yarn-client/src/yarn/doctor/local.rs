@@ -60,9 +60,10 @@ pub(super) fn binary(plan: &Plan) -> Vec<Finding> {
     }
     let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
     vec![match newest_glibc(&bytes) {
-        Some((major, minor)) => {
-            Finding::good(BINARY, format!("runs on nodes with glibc {major}.{minor} or newer (`ldd --version` shows theirs)"))
-        }
+        Some((major, minor)) => Finding::good(
+            BINARY,
+            format!("runs on nodes with glibc {major}.{minor} or newer (`ldd --version` shows theirs)"),
+        ),
         None => Finding::good(BINARY, "needs no library of the nodes"),
     }]
 }
@@ -74,7 +75,8 @@ fn newest_glibc(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut rest = bytes;
     while let Some(at) = find(rest, MARK) {
         rest = &rest[at + MARK.len()..];
-        let digits: String = rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()).map(|byte| char::from(*byte)).collect();
+        let digits: String =
+            rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()).map(|byte| char::from(*byte)).collect();
         // Names in a table of symbol versions end so; texts in a program, such as this one's, do not.
         if rest.get(digits.len()) == Some(&0) || rest.get(digits.len()) == Some(&b'.') {
             newest = newest.max(digits.parse().ok());
@@ -101,19 +103,24 @@ pub(super) fn identity(hadoop: &Hadoop) -> Vec<Finding> {
         }
     };
     let now = SystemTime::now();
-    credentials.tokens().map(|(_, token)| {
-        let name = format!("{} for {}", token.kind, token.service);
-        match DelegationTokenIdentifier::of(token).map(|identifier| identifier.remaining(now)) {
-            Some(Duration::ZERO) => Finding::problem(TOKENS, format!("{name} has ended"), "get a new one, or use Kerberos"),
-            Some(left) if left < SOON => Finding::warning(
-                TOKENS,
-                format!("{name} ends in {}", human::duration(left)),
-                "what runs longer needs a newer one, or a keytab",
-            ),
-            Some(left) => Finding::good(TOKENS, format!("{name} lasts {}", human::duration(left))),
-            None => Finding::good(TOKENS, name),
-        }
-    }).collect()
+    credentials
+        .tokens()
+        .map(|(_, token)| {
+            let name = format!("{} for {}", token.kind, token.service);
+            match DelegationTokenIdentifier::of(token).map(|identifier| identifier.remaining(now)) {
+                Some(Duration::ZERO) => {
+                    Finding::problem(TOKENS, format!("{name} has ended"), "get a new one, or use Kerberos")
+                }
+                Some(left) if left < SOON => Finding::warning(
+                    TOKENS,
+                    format!("{name} ends in {}", human::duration(left)),
+                    "what runs longer needs a newer one, or a keytab",
+                ),
+                Some(left) => Finding::good(TOKENS, format!("{name} lasts {}", human::duration(left))),
+                None => Finding::good(TOKENS, name),
+            }
+        })
+        .collect()
 }
 
 /// What containers will really have.

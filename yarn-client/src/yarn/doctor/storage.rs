@@ -103,7 +103,8 @@ async fn left_over(patient: &Patient) -> Vec<Finding> {
             Err(_) => return findings,
         };
         if ended {
-            let application = Application::new(id, patient.hadoop.clone(), patient.manager.clone(), patient.root.clone(), None);
+            let application =
+                Application::new(id, patient.hadoop.clone(), patient.manager.clone(), patient.root.clone(), None);
             findings.push(Finding::warning(
                 LEFT,
                 format!("{} belongs to an application that has ended", application.staging().uri()),
@@ -124,7 +125,8 @@ async fn logs(patient: &Patient) -> Option<Finding> {
             "have yarn.log-aggregation-enable set to true on the cluster (and in this host's yarn-site.xml)",
         ));
     }
-    let folder = configuration.get_trimmed("yarn.nodemanager.remote-app-log-dir").unwrap_or_else(|| "/tmp/logs".to_owned());
+    let folder =
+        configuration.get_trimmed("yarn.nodemanager.remote-app-log-dir").unwrap_or_else(|| "/tmp/logs".to_owned());
     Some(match patient.root.hdfs().status(&folder).await {
         Ok(status) if status.mode & 0o1777 == 0o1777 => Finding::good(LOGS, format!("are collected in {folder}")),
         Ok(status) => Finding::warning(

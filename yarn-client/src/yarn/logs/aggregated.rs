@@ -53,7 +53,8 @@ pub(crate) fn each_log<E: From<io::Error>>(
 ) -> Result<(), E> {
     while let Some(name) = read_utf(value)? {
         let size = read_utf(value)?.ok_or(io::ErrorKind::UnexpectedEof).map_err(io::Error::from)?;
-        let size = size.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a log's size is not a number"))?;
+        let size =
+            size.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a log's size is not a number"))?;
         let mut content = value.take(size);
         visit(&name, size, &mut content)?;
         io::copy(&mut content, &mut io::sink())?;
@@ -136,7 +137,10 @@ mod tests {
                 "/tmp/logs/root/logs/application_17_12345",
             ]
         );
-        assert_eq!(folders("/l", "logs", "u", "application_17_0003".parse().unwrap())[0], "/l/u/bucket-logs-tfile/0003/application_17_0003");
+        assert_eq!(
+            folders("/l", "logs", "u", "application_17_0003".parse().unwrap())[0],
+            "/l/u/bucket-logs-tfile/0003/application_17_0003"
+        );
         assert_eq!(node_of("127.0.0.2_28041").as_deref(), Some("127.0.0.2:28041"));
         assert_eq!(node_of("my_host_45454_1700000000000").as_deref(), Some("my_host:45454"));
         assert_eq!(node_of("host_45454.tmp"), None);

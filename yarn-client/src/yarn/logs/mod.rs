@@ -13,8 +13,8 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use flink_files::file_system::FileKind;
-use flink_hdfs::Hdfs;
 use flink_graph::JobId;
+use flink_hdfs::Hdfs;
 use hadoop_rpc::yarn::{ApplicationId, ApplicationReport, ContainerId, LogAggregation};
 
 use super::application::Application;
@@ -61,7 +61,8 @@ pub(crate) struct LogTitle {
 impl AggregatedLogs {
     /// The logs of an application of a user, as this host's yarn-site.xml says where they are.
     pub(crate) fn of(hadoop: &Hadoop, hdfs: &Hdfs, user: &str, id: ApplicationId) -> Self {
-        let key = |key: &str, default: &str| hadoop.configuration.get_trimmed(key).unwrap_or_else(|| default.to_owned());
+        let key =
+            |key: &str, default: &str| hadoop.configuration.get_trimmed(key).unwrap_or_else(|| default.to_owned());
         let root = key("yarn.nodemanager.remote-app-log-dir", "/tmp/logs");
         let suffix = key("yarn.nodemanager.remote-app-log-dir-suffix", "logs");
         let folders = aggregated::folders(&root, &suffix, user, id);
@@ -100,10 +101,7 @@ impl AggregatedLogs {
     }
 
     /// Hands every log to `visit`, on another thread. Gives the number of logs.
-    async fn each(
-        &self,
-        visit: impl FnMut(&LogTitle, &mut dyn Read) -> Result<()> + Send + 'static,
-    ) -> Result<usize> {
+    async fn each(&self, visit: impl FnMut(&LogTitle, &mut dyn Read) -> Result<()> + Send + 'static) -> Result<usize> {
         let files = self.files().await?;
         let (logs, runtime) = (self.clone(), tokio::runtime::Handle::current());
         let reading = tokio::task::spawn_blocking(move || logs.read(&files, &runtime, visit));
@@ -121,7 +119,9 @@ impl AggregatedLogs {
             let stored = StoredFile::open(self.hdfs.clone(), path.clone(), runtime.clone());
             let mut file = stored.and_then(TFile::open).map_err(|error| unreadable(path, error))?;
             file.each(|key, value| {
-                let Some(container) = aggregated::container_of(key).filter(|name| self.wants(name)) else { return Ok(true) };
+                let Some(container) = aggregated::container_of(key).filter(|name| self.wants(name)) else {
+                    return Ok(true);
+                };
                 aggregated::each_log(value, |name, size, content| {
                     if self.name_holds.as_ref().is_some_and(|text| !name.contains(text.as_str())) {
                         return Ok(());
@@ -157,7 +157,8 @@ impl AggregatedLogs {
             let mut kept = Vec::new();
             loop {
                 let count = content.read(&mut buffer).map_err(|error| {
-                    ClientError::failed(format!("the log {name} of {container} cannot be read to its end")).because(&error)
+                    ClientError::failed(format!("the log {name} of {container} cannot be read to its end"))
+                        .because(&error)
                 })?;
                 if count == 0 {
                     break;
@@ -213,13 +214,18 @@ pub(crate) async fn last_lines(application: &Application, lines: usize) -> Optio
     None
 }
 
-async fn try_last_lines(application: &Application, report: &ApplicationReport, lines: usize) -> Option<(String, String)> {
+async fn try_last_lines(
+    application: &Application,
+    report: &ApplicationReport,
+    lines: usize,
+) -> Option<(String, String)> {
     let logs = AggregatedLogs::of(application.hadoop(), application.root().hdfs(), &report.user, report.id)
         .named(Some("jobmanager.".to_owned()));
     let attempt = report.current_attempt;
     let (sender, receiver) = std::sync::mpsc::channel();
     let read = logs.each(move |title, content| {
-        let of_attempt = title.container.parse().is_ok_and(|id: ContainerId| attempt.is_none_or(|attempt| id.attempt == attempt));
+        let of_attempt =
+            title.container.parse().is_ok_and(|id: ContainerId| attempt.is_none_or(|attempt| id.attempt == attempt));
         if of_attempt && title.size > 0 {
             let tail = tail(content).map_err(|error| ClientError::failed("cannot read a log").because(&error))?;
             // Nobody listens any more when the command ends.

@@ -10,7 +10,8 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// First and last bytes of a file.
-const MAGIC: [u8; 16] = [0xd1, 0x11, 0xd3, 0x68, 0x91, 0xb5, 0xd7, 0xb6, 0x39, 0xdf, 0x41, 0x40, 0x92, 0xba, 0xe1, 0x50];
+const MAGIC: [u8; 16] =
+    [0xd1, 0x11, 0xd3, 0x68, 0x91, 0xb5, 0xd7, 0xb6, 0x39, 0xdf, 0x41, 0x40, 0x92, 0xba, 0xe1, 0x50];
 
 /// Offset of the meta index, version, magic.
 const TAIL: u64 = 8 + 4 + 16;
@@ -163,7 +164,11 @@ fn read_region(index: &mut impl Read) -> io::Result<Region> {
 }
 
 /// A block as a stream of its bytes.
-fn block<'a, R: Read + Seek>(source: &'a mut R, compression: Compression, region: Region) -> io::Result<Box<dyn Read + 'a>> {
+fn block<'a, R: Read + Seek>(
+    source: &'a mut R,
+    compression: Compression,
+    region: Region,
+) -> io::Result<Box<dyn Read + 'a>> {
     source.seek(SeekFrom::Start(region.offset))?;
     let stored = io::BufReader::with_capacity(256 << 10, source.take(region.compressed));
     Ok(match compression {
@@ -365,7 +370,8 @@ pub(super) mod tests {
 
     #[test]
     fn numbers_of_every_length() {
-        let numbers = [0, 1, -1, -32, -33, 127, 128, 1 << 11, 1 << 13, -(1 << 13), 1 << 20, 1 << 27, -(1 << 27), 1 << 31];
+        let numbers =
+            [0, 1, -1, -32, -33, 127, 128, 1 << 11, 1 << 13, -(1 << 13), 1 << 20, 1 << 27, -(1 << 27), 1 << 31];
         for number in numbers.into_iter().chain([1 << 40, -(1 << 40), i64::MAX, i64::MIN]) {
             assert_eq!(read_vlong(&mut vlong(number).as_slice()).unwrap(), number, "{:?}", vlong(number));
         }

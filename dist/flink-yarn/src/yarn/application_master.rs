@@ -1,0 +1,250 @@
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flink_appmaster::rest::{self, AccessToken, RestOptions, RestServer};
+use flink_appmaster::server::{Handle, JobManagerServer, ServerOptions};
+use flink_appmaster::yarn::driver::DriverConfig;
+use flink_appmaster::yarn::{ContainerService, ServiceEnd, TaskManagerLaunch};
+use flink_graph::{Artifact, Configuration, JobGraph, options};
+use flink_hdfs::Hdfs;
+use flink_protocol::deployment::{
+    APPLICATION_FILE, AUTHORITY_SECRET, ApplicationDescription, ApplicationMode, DEPLOYMENT_VERSION, JOBS_FOLDER,
+    Leader, REST_TOKEN_SECRET,
+};
+use flink_transport::tls::certificate_name;
+use flink_transport::{CertificateAuthority, Role};
+use hadoop_rpc::credentials::AMRM_TOKEN_KIND;
+use hadoop_rpc::ipc::RetryPolicy;
+use hadoop_rpc::yarn::ApplicationMaster;
+
+use super::environment::{self, ContainerEnvironment, StartError};
+use super::job_store::HdfsJobStore;
+use super::leader::LeaderFile;
+use super::mode::{self, Outcome};
+use super::program::{ProgramRun, for_programs};
+use super::proxy;
+use crate::{logging, process};
+
+/// How long the ResourceManager is waited for.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Longest wait for the ResourceManager to note the end of the application.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// Time for clients that wait for a result to take it before the ports close.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// `flink-yarn appmaster`
+pub(super) fn execute() -> ExitCode {
+    logging::start(environment::log_file("jobmanager.err").as_deref());
+    let ended = process::runtime().map_err(StartError::from).and_then(|runtime| runtime.block_on(run()));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %chain(&*error), "the ApplicationMaster ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Everything that an ApplicationMaster is made of.
+struct Master {
+    environment: ContainerEnvironment,
+    description: ApplicationDescription,
+    configuration: Configuration,
+    hadoop: hadoop_rpc::Configuration,
+    hdfs: Hdfs,
+    authority: CertificateAuthority,
+    graph: Option<JobGraph>,
+    program: Option<Artifact>,
+    began: Instant,
+}
+
+async fn run() -> Result<(), StartError> {
+    let began = Instant::now();
+    let told_to_end = process::told_to_end()?;
+    let master = Master::prepare(began)?;
+    let yarn = master.resource_manager()?;
+    let (handle, rest) = master.start_job_manager().await?;
+    let leader = master.leader(&handle, &rest);
+    let lead = async {
+        let registration = yarn.register(&leader.host, leader.rpc_port, &leader.rest_url).await?;
+        LeaderFile::new(master.hdfs.clone(), &master.description.staging).write(&leader).await?;
+        Ok::<_, StartError>(registration)
+    };
+    let registration = lead.await?;
+    tracing::info!(milliseconds = master.began.elapsed().as_millis(), address = leader.rpc_address(), "leading");
+    let service = master.containers(&yarn, &handle, leader.clone())?;
+    let outcome = tokio::select! {
+        reason = told_to_end => return Err(reason.into()),
+        outcome = master.work(&handle, &leader) => outcome.unwrap_or_else(|error| Outcome::failed(chain(&*error))),
+        end = service.run(registration) => match end {
+            ServiceEnd::Failed(reason) => Outcome::failed(reason),
+            // What is left belongs to the attempt that leads, TaskManagers included.
+            ServiceEnd::Fenced(reason) => return Err(reason.into()),
+        },
+    };
+    tokio::time::sleep(LINGER).await;
+    tokio::join!(handle.shut_down(), rest.shut_down());
+    master.take_leave(&yarn, &outcome).await
+}
+
+impl Master {
+    fn prepare(began: Instant) -> Result<Self, StartError> {
+        let environment = ContainerEnvironment::read()?;
+        let description: ApplicationDescription = environment::json_file(Path::new(APPLICATION_FILE))?;
+        if description.version != DEPLOYMENT_VERSION {
+            return Err(format!(
+                "{APPLICATION_FILE} is of version {}, this binary understands {DEPLOYMENT_VERSION}: client and binary \
+                 must be of one version",
+                description.version
+            )
+            .into());
+        }
+        let authority = std::str::from_utf8(environment.secret(AUTHORITY_SECRET)?)?;
+        let authority = CertificateAuthority::import(authority)?;
+        let hadoop = environment::hadoop_configuration(&description.configuration)?;
+        let hdfs = environment::hdfs(&hadoop, &description.user)?;
+        let configuration = adapted(&description.configuration, &environment);
+        let graph = mode::job_graph(&description)?;
+        let program = mode::program(&description, graph.as_ref());
+        Ok(Self { environment, description, configuration, hadoop, hdfs, authority, graph, program, began })
+    }
+
+    fn epoch(&self) -> u64 {
+        u64::try_from(self.environment.container.attempt.attempt).unwrap_or(1)
+    }
+
+    fn resource_manager(&self) -> Result<ApplicationMaster, StartError> {
+        let token = self.environment.credentials.token_of_kind(AMRM_TOKEN_KIND);
+        let token = token.ok_or("the container was not given a token for the ResourceManager")?;
+        Ok(ApplicationMaster::new(&self.hadoop, token.clone())?.with_retry(RetryPolicy::patient(PATIENCE)))
+    }
+
+    async fn start_job_manager(&self) -> Result<(Handle, RestServer), StartError> {
+        let name = certificate_name(&self.environment.container.to_string());
+        let keys = self.authority.issue(Role::JobManager, &name, self.epoch())?;
+        let mut options = ServerOptions::network(self.configuration.clone(), Some(keys));
+        options.epoch = Some(self.epoch());
+        options.log_file = environment::log_file("jobmanager.err");
+        options.programs = mode::files(self.program.as_ref());
+        if self.description.max_attempts > 1 {
+            let (hdfs, hadoop) = (self.hdfs.clone(), self.hadoop.clone());
+            let folder = format!("{}/{JOBS_FOLDER}", self.description.staging);
+            let store = HdfsJobStore::open(hdfs, hadoop, &self.description.user, folder).await?;
+            options.job_store = Some(Arc::new(store));
+        }
+        let handle = JobManagerServer::start(options).await?;
+        let rest = rest::serve(self.rest_options().await?, Arc::new(handle.clone())).await?;
+        Ok((handle, rest))
+    }
+
+    async fn rest_options(&self) -> Result<RestOptions, StartError> {
+        let token = std::str::from_utf8(self.environment.secret(REST_TOKEN_SECRET)?)?;
+        let mut rest = RestOptions::new(self.environment.host.clone(), 0);
+        rest.hosts = vec![self.environment.host.clone()];
+        rest.token = Some(AccessToken::new(token)?);
+        rest.proxy = Some(proxy::rule(&self.hadoop, self.environment.web_proxy_base.as_deref()).await);
+        Ok(rest)
+    }
+
+    fn leader(&self, handle: &Handle, rest: &RestServer) -> Leader {
+        let host = self.environment.host.clone();
+        Leader {
+            epoch: self.epoch(),
+            rpc_port: handle.rpc_address().map_or(0, |address| address.port()),
+            rest_url: format!("http://{host}:{}", rest.address().port()),
+            host,
+        }
+    }
+
+    fn containers(
+        &self,
+        yarn: &ApplicationMaster,
+        handle: &Handle,
+        leader: Leader,
+    ) -> Result<ContainerService, StartError> {
+        let config = DriverConfig::new(&self.configuration, &self.description.task_manager)?;
+        let registered_as = (leader.host.clone(), leader.rpc_port, leader.rest_url.clone());
+        let launch = TaskManagerLaunch {
+            description: self.description.clone(),
+            leader,
+            authority: CertificateAuthority::import(self.authority.export().expose())?,
+            tokens: for_programs(&self.environment.credentials),
+            program: self.program.clone(),
+        };
+        let (yarn, hadoop) = (yarn.clone(), self.hadoop.clone());
+        Ok(ContainerService::new(yarn, registered_as, hadoop, config, launch, handle.clone()))
+    }
+
+    /// What the application is for.
+    async fn work(&self, handle: &Handle, leader: &Leader) -> Result<Outcome, StartError> {
+        match (&self.description.mode, &self.graph) {
+            (ApplicationMode::Application { program, arguments }, _) => {
+                let run = ProgramRun {
+                    program,
+                    arguments,
+                    configuration: &self.description.configuration,
+                    leader,
+                    authority: &self.authority,
+                    credentials: &self.environment.credentials,
+                };
+                tokio::select! {
+                    outcome = mode::run_program(&run) => outcome,
+                    () = handle.ended() => Ok(Outcome::succeeded()),
+                }
+            }
+            (ApplicationMode::PerJob { .. }, Some(graph)) => mode::run_job(handle, graph.clone()).await,
+            (ApplicationMode::PerJob { .. } | ApplicationMode::Session, _) => {
+                handle.ended().await;
+                Ok(Outcome::succeeded())
+            }
+        }
+    }
+
+    /// Tells the ResourceManager how it ended, and removes what belongs to the application alone.
+    async fn take_leave(&self, yarn: &ApplicationMaster, outcome: &Outcome) -> Result<(), StartError> {
+        let Outcome { status, diagnostics } = outcome;
+        tracing::info!(%status, diagnostics, "the application ends");
+        let farewell = async {
+            while !yarn.finish(*status, diagnostics, "").await? {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok::<(), StartError>(())
+        };
+        match tokio::time::timeout(FAREWELL, farewell).await {
+            Ok(told) => told?,
+            Err(_) => return Err("the ResourceManager did not note the end of the application in time".into()),
+        }
+        // Only now: as long as the ResourceManager might start another attempt, that one needs it.
+        if let Err(error) = self.hdfs.delete(&self.description.staging).await {
+            tracing::warn!(%error, folder = self.description.staging, "the application's folder is left behind");
+        }
+        Ok(())
+    }
+}
+
+/// The configuration of a JobManager in this container.
+fn adapted(configuration: &Configuration, environment: &ContainerEnvironment) -> Configuration {
+    let mut adapted = configuration.clone();
+    adapted
+        .set(options::JOB_MANAGER_RPC_ADDRESS.key, environment.host.clone())
+        .set(options::JOB_MANAGER_RPC_PORT.key, "0")
+        .set(options::IO_TMP_DIRS.key, environment.temporary_folders());
+    adapted
+}
