@@ -227,9 +227,9 @@ fn keys_replace_other_exchanges() {
         },
         "
         Source: Sequence 1/128 default
-        Source: Sequence 1/128 default
         Map 2/128 default
           REBALANCE Source: Sequence
+        Source: Sequence 1/128 default
         Sum -> Sink: Discard 1/128 default
           HASH Source: Sequence
           HASH Map

@@ -54,6 +54,11 @@ pub const TLS_SECRET: &str = "flink-yarn.tls";
 /// Secret key of a TaskManager's container: the [`TlsMaterial`] of its workers, as JSON.
 pub const WORKER_TLS_SECRET: &str = "flink-yarn.worker-tls";
 
+/// Environment variable with a text from which a client derives the ids of a program's jobs. The ApplicationMaster sets
+/// it for the program that it runs, so that the program of a second attempt finds the jobs of the first, and no job that
+/// has finished is run again.
+pub const JOB_IDS_VARIABLE: &str = "FLINK_YARN_JOB_IDS";
+
 /// What the ApplicationMaster must know about its application. No secret in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ApplicationDescription {

@@ -15,8 +15,10 @@ const LONGEST_MESSAGE: usize = 600;
 /// Why a call has no result.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// HDFS, or the way to it.
+    /// The NameNode, or the way to it.
     Hdfs(HdfsError),
+    /// Reading or writing data: a DataNode, or the NameNode in between.
+    Transfer(HdfsError),
     /// No answer in time.
     Late(Duration),
 }
@@ -71,7 +73,7 @@ pub(crate) fn is_answer(failure: &Failure) -> bool {
             simple(class) != "StandbyException"
         }
         Failure::Hdfs(_) => true,
-        Failure::Late(_) => false,
+        Failure::Transfer(_) | Failure::Late(_) => false,
     }
 }
 
@@ -88,7 +90,7 @@ pub(crate) fn prospect(failure: &Failure) -> Prospect {
                 _ => Prospect::Hopeless,
             }
         }
-        Failure::Hdfs(_) => Prospect::Hopeless,
+        Failure::Hdfs(_) | Failure::Transfer(_) => Prospect::Hopeless,
     }
 }
 
@@ -119,7 +121,14 @@ fn in_words(failure: &Failure, nodes: &NameNodes) -> (String, ErrorKind) {
             );
             (reason, ErrorKind::TimedOut)
         }
-        Failure::Hdfs(error) => hdfs_in_words(error, nodes),
+        Failure::Transfer(HdfsError::IOError(error)) => {
+            let reason = format!(
+                "the connection to a DataNode failed: {error}. Check that the DataNodes run and can be reached (hdfs \
+                 dfsadmin -report)"
+            );
+            (reason, error.kind())
+        }
+        Failure::Hdfs(error) | Failure::Transfer(error) => hdfs_in_words(error, nodes),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::read::HdfsReadHandle;
 use crate::runtime;
 use crate::settings::HdfsOptions;
 use crate::view::ViewFileSystem;
-use crate::write::HdfsWriteHandle;
+use crate::write::{HdfsWriteHandle, Store};
 
 /// Longest that a call of this trait takes, with all repetitions. The parts have limits of their own, below this one.
 const CALL_LIMIT: Duration = Duration::from_secs(400);
@@ -94,13 +94,11 @@ impl FileSystem for HdfsFileSystem {
     }
 
     fn create(&self, uri: &FileUri, existing: Existing) -> Result<Box<dyn WriteHandle>, FileError> {
-        let service = self.connections.service("create", uri)?;
-        let kept = Arc::clone(&service);
-        let writer = self.with_service("create", uri, |service, uri| async move {
+        let file = self.with_service("create", uri, |service, uri| async move {
             let options = service.write_options.clone().create_parent(false);
-            service.create(&uri, existing, options).await
+            Store::create(service, uri, existing, options).await
         })?;
-        Ok(Box::new(HdfsWriteHandle::new(kept, uri.clone(), writer)?))
+        Ok(Box::new(HdfsWriteHandle::new(file)?))
     }
 
     fn rename(&self, from: &FileUri, to: &FileUri, existing: Existing) -> Result<(), FileError> {

@@ -9,7 +9,7 @@ use flink_files::file_system::FileVersion;
 use hadoop_rpc::Configuration;
 use hadoop_rpc::hdfs::NameNode;
 use hdfs_native::file::FileReader;
-use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
+use hdfs_native::{Client, ClientBuilder, WriteOptions};
 use tokio::sync::OnceCell;
 
 use crate::failure::{Attempt, Failure, Prospect, is_answer, prospect};
@@ -27,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Longest silence of a DataNode, where the configuration says nothing: another one has the data, too.
-const DATA_NODE_SILENCE_MILLIS: &str = "30000";
+const DATA_NODE_SILENCE_MILLIS: &str = "15000";
 
 /// Files whose block locations are remembered.
 const MOST_READERS: usize = 32;
@@ -161,11 +161,6 @@ impl NameService {
             self.call(attempt, Repeat::Always, |client| async move { client.get_file_info("/").await }).await?;
         }
         Ok(())
-    }
-
-    /// The error of something that was done with an open file.
-    pub(crate) fn failed(&self, attempt: Attempt<'_>, error: HdfsError) -> FileError {
-        attempt.failed(&Failure::Hdfs(error), &self.nodes)
     }
 
     /// A reader of a file that was looked at just now, from before if its version is the same.

@@ -1,4 +1,5 @@
 use std::io::ErrorKind;
+use std::time::{Duration, Instant};
 
 use flink_files::file_system::{Existing, FileKind, FileStatus, FileVersion};
 use flink_files::{FileError, FileUri};
@@ -13,6 +14,11 @@ const MOST_ENTRIES: usize = 1_000_000;
 
 /// How often a rename is looked after whose answer was lost.
 const RENAME_ATTEMPTS: usize = 3;
+
+/// Longest wait for the DataNodes to agree on the end of a file.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
+
+const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Nanoseconds in a millisecond, which is how fine HDFS knows times.
 const NANOS: i64 = 1_000_000;
@@ -204,6 +210,35 @@ impl NameService {
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Closes a file whose writer is gone; its length is known then.
+    pub(crate) async fn recover_lease(&self, uri: &FileUri) -> Result<(), FileError> {
+        let attempt = Attempt { action: "close", uri };
+        let begun = Instant::now();
+        loop {
+            let recovered = self.call(attempt, Repeat::Always, |client| {
+                let path = uri.path().to_owned();
+                async move { client.recover_lease(&path).await }
+            });
+            if recovered.await? {
+                return Ok(());
+            }
+            if begun.elapsed() > RECOVERY_LIMIT {
+                return Err(attempt.error("its last block cannot be recovered", ErrorKind::TimedOut));
+            }
+            tokio::time::sleep(RECOVERY_PAUSE).await;
+        }
+    }
+
+    /// Opens a closed file behind its end.
+    pub(crate) async fn append(&self, uri: &FileUri) -> Result<FileWriter, FileError> {
+        let patient = self.patient();
+        let opened = self.call(Attempt { action: "append to", uri }, Repeat::IfNotDone, |_| {
+            let (path, client) = (uri.path().to_owned(), patient.clone());
+            async move { client.append(&path).await }
+        });
+        Ok(opened.await?)
     }
 
     /// Creates a file, in a folder that exists unless told otherwise.

@@ -234,7 +234,7 @@ impl Fetch {
 
     async fn stream(&mut self, source: &FileReader, end: u64) -> Result<(), Interrupted> {
         let too_large =
-            |_| Interrupted::Failed(Failure::Hdfs(HdfsError::InvalidArgument("the file is too large".into())));
+            |_| Interrupted::Failed(Failure::Transfer(HdfsError::InvalidArgument("the file is too large".into())));
         let end = end.min(source.file_length() as u64);
         let offset = usize::try_from(self.position).map_err(too_large)?;
         let length = usize::try_from(end.saturating_sub(self.position)).map_err(too_large)?;
@@ -246,11 +246,11 @@ impl Fetch {
             let next = std::future::poll_fn(|context| stream.as_mut().poll_next(context));
             let bytes = match tokio::time::timeout(PIECE_LIMIT, next).await {
                 Ok(Some(Ok(bytes))) => bytes,
-                Ok(Some(Err(error))) => return Err(Interrupted::Failed(Failure::Hdfs(error))),
+                Ok(Some(Err(error))) => return Err(Interrupted::Failed(Failure::Transfer(error))),
                 Ok(None) => {
                     let error =
                         HdfsError::DataTransferError(format!("the data ends at byte {} of {end}", self.position));
-                    return Err(Interrupted::Failed(Failure::Hdfs(error)));
+                    return Err(Interrupted::Failed(Failure::Transfer(error)));
                 }
                 Err(_) => return Err(Interrupted::Failed(Failure::Late(PIECE_LIMIT))),
             };

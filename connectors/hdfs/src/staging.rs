@@ -299,8 +299,7 @@ where
         return Err(Attempt { action: "create", uri }.error("it exists already", ErrorKind::AlreadyExists));
     }
     let temporary = temporary_name(uri);
-    let writer = service.create(&temporary, Existing::Replace, options).await?;
-    let store = Store { service: Arc::clone(service), uri: temporary.clone(), writer };
+    let store = Store::create(Arc::clone(service), temporary.clone(), Existing::Replace, options).await?;
     let (mut store, written) = content(store).await;
     let published = match written {
         Ok(()) => match store.finish().await {
@@ -339,7 +338,7 @@ async fn send_local(
 }
 
 async fn send_chunks(local: &Path, file: &mut Store, progress: impl Fn(u64)) -> Result<(), FileError> {
-    let uri = file.uri.clone();
+    let uri = file.uri().clone();
     let cannot = |reason: String| {
         Attempt { action: UPLOAD, uri: &uri }.error(format!("{}: {reason}", local.display()), ErrorKind::InvalidInput)
     };

@@ -1,5 +1,7 @@
+use std::path::Path;
 use std::sync::Arc;
 
+use flink_appmaster::job_store::{JobStore, LocalJobStore};
 use flink_appmaster::rest::{self, AccessToken, RestOptions};
 use flink_appmaster::server::{JobManagerServer, ServerOptions};
 use flink_graph::{Configuration, ConfigurationError, options};
@@ -13,7 +15,8 @@ pub(crate) fn run(start: JobManagerStart) -> Result<(), DaemonError> {
     let JobManagerStart { configuration, tls, rest_token, log, announcement } = start;
     process::runtime()?.block_on(async {
         let told_to_end = process::told_to_end()?;
-        let options = ServerOptions { log_file: log, ..ServerOptions::network(configuration.clone(), tls) };
+        let job_store = job_store(&configuration)?;
+        let options = ServerOptions { log_file: log, job_store, ..ServerOptions::network(configuration.clone(), tls) };
         let job_manager = JobManagerServer::start(options).await?;
         let rest = rest::serve(rest_options(&configuration, &rest_token)?, Arc::new(job_manager.clone())).await?;
         let port = job_manager.rpc_address().map_or(0, |address| address.port());
@@ -35,6 +38,21 @@ pub(crate) fn run(start: JobManagerStart) -> Result<(), DaemonError> {
         tokio::join!(job_manager.shut_down(), rest.shut_down());
         Ok(())
     })
+}
+
+/// Where jobs are kept for the next JobManager, when the user names a folder.
+fn job_store(configuration: &Configuration) -> Result<Option<Arc<dyn JobStore>>, DaemonError> {
+    let key = &options::HIGH_AVAILABILITY_STORAGE_DIR;
+    let Some(folder) = configuration.get(key)? else { return Ok(None) };
+    let path = folder.strip_prefix("file://").unwrap_or(&folder);
+    if path.contains("://") {
+        return Err(format!(
+            "{}: `{folder}` is not a folder of this host; a standalone JobManager keeps jobs in a local or shared folder",
+            key.key
+        )
+        .into());
+    }
+    Ok(Some(Arc::new(LocalJobStore::open(Path::new(path))?)))
 }
 
 fn rest_options(configuration: &Configuration, token: &RestToken) -> Result<RestOptions, DaemonError> {

@@ -31,6 +31,9 @@ mod connection;
 /// Calls with retries and failover.
 mod client;
 
+#[cfg(test)]
+mod client_tests;
+
 pub use client::{Client, Method, Protocol};
 pub use identity::{Identity, ServerPrincipal};
 pub use retry::{Idempotence, RetryPolicy};

@@ -67,7 +67,7 @@ impl Credential {
                 let name = Name::principal(principal)?;
                 let keytab = c_string(&format!("FILE:{}", file.display()))?;
                 // A cache of this process: the user's own tickets stay as they are.
-                let cache = c_string(&format!("MEMORY:hadoop-rpc-{principal}"))?;
+                let cache = c_string(&format!("MEMORY:hadoop-rpc-{principal}-{}", file.display()))?;
                 let store = [
                     KeyValue { key: c"client_keytab".as_ptr(), value: keytab.as_ptr() },
                     KeyValue { key: c"ccache".as_ptr(), value: cache.as_ptr() },

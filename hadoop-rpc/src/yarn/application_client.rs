@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::configuration::Configuration;
 use crate::credentials::{Credentials, RM_DELEGATION_TOKEN_KIND, Token};
 use crate::endpoint::find_token;
@@ -35,12 +37,8 @@ const PROTOCOL: Protocol = Protocol { name: "org.apache.hadoop.yarn.api.Applicat
 #[derive(Clone, Debug)]
 pub struct ApplicationClient {
     client: Client,
-    token_service: TokenService,
+    configuration: Arc<Configuration>,
 }
-
-/// What is needed to name the service of a token once one was obtained.
-#[derive(Clone, Debug)]
-struct TokenService(std::sync::Arc<Configuration>);
 
 /// An application's id that nobody else has, and how large its containers may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +79,7 @@ impl ApplicationClient {
             server: Some(ServerPrincipal::new(configuration, PRINCIPAL_KEY)),
         };
         let client = Client::new(SERVICE, endpoints, PROTOCOL, identity, Settings::new(configuration)?);
-        Ok(Self { client, token_service: TokenService(std::sync::Arc::new(configuration.clone())) })
+        Ok(Self { client, configuration: Arc::new(configuration.clone()) })
     }
 
     /// The same, with other patience.
@@ -95,6 +93,15 @@ impl ApplicationClient {
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         self.client.endpoints()
+    }
+
+    /// Who must be the renewer of delegation tokens that are handed to an application: the ResourceManager renews them
+    /// while it runs, and refuses an application whose tokens it cannot renew. None without Kerberos.
+    #[must_use]
+    pub fn token_renewer(&self) -> Option<String> {
+        let principal = self.configuration.get_trimmed(PRINCIPAL_KEY)?;
+        let host = self.endpoints().first()?.host.to_ascii_lowercase();
+        Some(principal.replace("_HOST", &host))
     }
 
     /// An id for a new application.
@@ -247,7 +254,7 @@ impl ApplicationClient {
         let request = GetDelegationTokenRequestProto { renewer: renewer.to_owned() };
         let response: GetDelegationTokenResponseProto = self.client.call(METHOD, &request).await?;
         let Some(token) = response.token else { return Ok(None) };
-        let service = resource_manager::delegation_token_service(&self.token_service.0)?;
+        let service = resource_manager::delegation_token_service(&self.configuration)?;
         Ok(Some(Token::from(token).with_service(service)))
     }
 

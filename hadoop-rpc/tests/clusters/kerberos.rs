@@ -81,7 +81,10 @@ async fn every_server(configuration: &Configuration) {
     assert_eq!(yarn_by_token.cluster_metrics().await.unwrap().active, 2);
     let error = yarn_by_token.delegation_token("alice").await.unwrap_err();
     assert!(error.to_string().contains("kerberos"), "a token gives no token: {error}");
-    run_an_application(configuration, &yarn_by_token, &credentials).await;
+    let renewer = yarn.token_renewer().unwrap();
+    let mut handed = Credentials::new();
+    handed.add_token("hdfs", name_node.delegation_token(&renewer).await.unwrap().unwrap());
+    run_an_application(configuration, &yarn_by_token, &handed).await;
 
     for (alias, token) in credentials.tokens() {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;

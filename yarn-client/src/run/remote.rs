@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use flink_graph::{AccumulatorValue, Accumulators, Artifact, Configuration, JobGraph, JobId, JobStatus};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
+use flink_protocol::deployment::JOB_IDS_VARIABLE;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::driver;
 use super::progress::Progress;
@@ -143,11 +145,24 @@ pub(super) fn no_job(program: &Program) {
 
 /// Gives a graph what it needs on a cluster.
 pub(super) fn identify(graph: &mut JobGraph, artifact: &Artifact) -> Result<()> {
-    let bytes = flink_transport::token::random_bytes::<16>()
-        .ok_or_else(|| ClientError::failed("the operating system gives no random bytes for the job's id"))?;
-    graph.job_id = JobId::from_u128(u128::from_be_bytes(bytes));
+    graph.job_id = match std::env::var(JOB_IDS_VARIABLE) {
+        Ok(text) => derived_job_id(&text, graph.action),
+        Err(_) => random_job_id()?,
+    };
     graph.program = Some(artifact.clone());
     Ok(())
+}
+
+fn random_job_id() -> Result<JobId> {
+    let bytes = flink_transport::token::random_bytes::<16>()
+        .ok_or_else(|| ClientError::failed("the operating system gives no random bytes for the job's id"))?;
+    Ok(JobId::from_u128(u128::from_be_bytes(bytes)))
+}
+
+/// The same for every run of a program under an ApplicationMaster.
+fn derived_job_id(text: &str, action: u32) -> JobId {
+    let digest = Sha256::digest(format!("{text} {action}"));
+    JobId::from_u128(digest.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte)))
 }
 
 pub(super) fn named(graph: &JobGraph) -> String {

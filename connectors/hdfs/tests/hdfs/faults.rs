@@ -126,7 +126,7 @@ fn the_other_name_node_takes_over() {
     let content = bytes(4 << 20);
     let mut open = files.create(&folder.join("open"), Existing::Refuse).unwrap();
     open.write_all(&content[..1 << 20]).unwrap();
-    let disturb = |cluster: &Cluster| drop(cluster.0.fail_over_name_node());
+    let disturb = |cluster: &Cluster| _ = cluster.0.fail_over_name_node();
     while_disturbed(&cluster, disturb, || {
         for number in 0..40 {
             let file = folder.join(&format!("f{number}"));

@@ -197,6 +197,7 @@ impl Master {
         match (&self.description.mode, &self.graph) {
             (ApplicationMode::Application { program, arguments }, _) => {
                 let run = ProgramRun {
+                    application_id: &self.description.application_id,
                     program,
                     arguments,
                     configuration: &self.description.configuration,

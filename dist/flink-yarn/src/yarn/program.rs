@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use flink_graph::{Artifact, Configuration, options};
-use flink_protocol::deployment::{BINARY_FILE, Leader};
+use flink_protocol::deployment::{BINARY_FILE, JOB_IDS_VARIABLE, Leader};
 use flink_transport::{CertificateAuthority, Role, authority};
 use hadoop_rpc::Credentials;
 use hadoop_rpc::credentials::{AMRM_TOKEN_KIND, TOKEN_FILE_VARIABLE};
@@ -28,6 +28,7 @@ const OWN_SECRETS: &str = "flink-yarn.";
 /// its own, so that its crash is not ours.
 #[derive(Debug)]
 pub(super) struct ProgramRun<'a> {
+    pub(super) application_id: &'a str,
     pub(super) program: &'a Artifact,
     pub(super) arguments: &'a [String],
     pub(super) configuration: &'a Configuration,
@@ -48,6 +49,7 @@ impl ProgramRun<'_> {
             .arg("--")
             .arg(PathBuf::from(".").join(&self.program.name))
             .args(self.arguments)
+            .env(JOB_IDS_VARIABLE, self.application_id)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
