@@ -8,8 +8,9 @@ use flink_taskmanager::driver::{Driver, TwoInputChain, TwoInputDriver};
 use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorContext, OperatorError, Output, Stage};
 
 use crate::chain::{Chain, Prototype, Start};
-use crate::datastream::{DataStream, Isolate};
+use crate::datastream::DataStream;
 use crate::functions::{Collector, FunctionScope, ProcessContext, RuntimeContext};
+use crate::settings::Isolate;
 use crate::stream_graph::{NodeInput, OperatorMeta};
 use crate::task_builder::TaskBuilder;
 

@@ -11,8 +11,9 @@ use flink_taskmanager::data::Data;
 use crate::chain::Chain;
 use crate::datastream::DataStream;
 use crate::executor::{ExecuteError, Executor, JobClient, Program};
+use crate::sequence::SequenceSource;
 use crate::source::Source;
-use crate::sources::{CollectionSource, FromSource, GeneratorSource, SequenceSource, Tick};
+use crate::sources::{CollectionSource, FromSource, GeneratorSource, Tick};
 use crate::stream_graph::{OperatorMeta, StreamGraph};
 use crate::translation::translate;
 

@@ -11,8 +11,14 @@ pub mod environment;
 /// Streams and their transformations.
 pub mod datastream;
 
+/// Settings of operators: names, parallelism, chaining.
+pub mod settings;
+
 /// Streams by key, and their running aggregates.
 pub mod keyed;
+
+/// What takes the records of a keyed stream one by one.
+pub mod partitioned;
 
 /// Two streams of different types in one operator.
 pub mod connected;
@@ -35,6 +41,9 @@ pub mod source;
 /// Sources that come with the engine: collections, sequences, generators.
 pub mod sources;
 
+/// Consecutive numbers as a source.
+pub mod sequence;
+
 /// The trait of sinks.
 pub mod sink;
 
@@ -52,6 +61,9 @@ mod task_builder;
 
 /// The program as a graph of chains.
 mod stream_graph;
+
+/// What is refused before anything runs.
+mod checks;
 
 /// From the stream graph to the JobGraph.
 mod translation;

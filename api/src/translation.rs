@@ -1,7 +1,6 @@
 //! From the stream graph to the JobGraph: which nodes are one vertex, what is shipped how, what is chained.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::sync::Arc;
 
 use flink_graph::id::stable_hash;
@@ -13,6 +12,7 @@ use flink_taskmanager::driver::Driver;
 use flink_taskmanager::operator::{BoxError, SharedAccumulators};
 use flink_taskmanager::setup::{JobProgram, TaskSetup};
 
+use crate::checks::{arguments, check_clones, check_mistakes, check_side_outputs};
 use crate::environment::NO_JOB;
 use crate::executor::{ExecuteError, Program};
 use crate::sink::SinkContext;
@@ -69,9 +69,7 @@ struct Translation<'a> {
 
 impl<'a> Translation<'a> {
     fn new(graph: &'a StreamGraph, configuration: &'a Configuration) -> Result<Self, ExecuteError> {
-        if let Some(mistake) = graph.mistakes.first() {
-            return Err(ExecuteError::Program(mistake.clone()));
-        }
+        check_mistakes(graph)?;
         let default_parallelism = configuration.get(&options::DEFAULT_PARALLELISM)?;
         let default_max = configuration.get(&options::MAX_PARALLELISM)?;
         let count = graph.nodes.len();
@@ -89,8 +87,9 @@ impl<'a> Translation<'a> {
         if this.used.is_empty() {
             return Err(GraphError::Empty.into());
         }
-        this.check_side_outputs()?;
-        this.check_clones()?;
+        let inputs = || this.used.iter().flat_map(|id| &graph.node(*id).inputs);
+        check_side_outputs(graph, inputs())?;
+        check_clones(graph, inputs())?;
         this.mode = this.runtime_mode()?;
         let chaining = configuration.get(&options::OPERATOR_CHAINING)?;
         for id in this.used.clone() {
@@ -119,38 +118,6 @@ impl<'a> Translation<'a> {
             Some(input) if node.follows_input => Some(self.max_parallelism[input.node.0]),
             _ => node.max_parallelism,
         }
-    }
-
-    /// Only process functions have side outputs, and only as the last operator of their node.
-    fn check_side_outputs(&self) -> Result<(), ExecuteError> {
-        for input in self.used.iter().flat_map(|id| &self.graph.node(*id).inputs) {
-            let Some(tag) = &input.tag else { continue };
-            if self.graph.last_operator(input.node).is_none_or(|last| !last.has_side_outputs) {
-                let operator = self.graph.operator_name(input.node, usize::MAX);
-                return Err(ExecuteError::Program(format!(
-                    "side output `{tag}` is asked of `{operator}`, which is not a process function: call `side_output` on the \
-                     stream that `process` gave, `let main = stream.process(function).boxed()`"
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// What several operators read, each has to get a copy of.
-    fn check_clones(&self) -> Result<(), ExecuteError> {
-        let mut read = BTreeSet::new();
-        for input in self.used.iter().flat_map(|id| &self.graph.node(*id).inputs) {
-            let tag = input.tag.as_deref();
-            if !read.insert((input.node, tag)) && self.graph.any_cloner(input.node, tag).is_none() {
-                let operator = self.graph.operator_name(input.node, usize::MAX);
-                let what =
-                    tag.map_or_else(|| format!("`{operator}`"), |tag| format!("side output `{tag}` of `{operator}`"));
-                return Err(ExecuteError::Program(format!(
-                    "{what} is read more than once: ask for the stream once and `clone` it, so that each reader gets copies"
-                )));
-            }
-        }
-        Ok(())
     }
 
     /// A node is in the group of its inputs, if they agree, unless it says otherwise.
@@ -426,20 +393,6 @@ impl<'a> Translation<'a> {
     }
 }
 
-/// The program's arguments, which every worker's program gets, too: as part of a message, and so as text.
-fn arguments(given: impl Iterator<Item = OsString>) -> Result<Vec<String>, ExecuteError> {
-    let text = |(number, argument): (usize, OsString)| {
-        argument.into_string().map_err(|argument| {
-            ExecuteError::Program(format!(
-                "argument {} of the program, {argument:?}, is not valid UTF-8: workers could not be given the same; name the \
-                 file by a link, or pass it in a file",
-                number + 1
-            ))
-        })
-    };
-    given.enumerate().map(text).collect()
-}
-
 /// The nodes that a sink needs.
 fn used_nodes(graph: &StreamGraph) -> BTreeSet<NodeId> {
     let mut used = BTreeSet::new();
@@ -451,19 +404,4 @@ fn used_nodes(graph: &StreamGraph) -> BTreeSet<NodeId> {
         }
     }
     used
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::ffi::OsStringExt;
-
-    use super::*;
-
-    #[test]
-    fn arguments_are_text() {
-        let given = |last: &[u8]| [OsString::from("--input"), OsString::from_vec(last.to_vec())].into_iter();
-        assert_eq!(arguments(given("caf\u{e9}".as_bytes())).unwrap(), ["--input", "caf\u{e9}"]);
-        let error = arguments(given(b"caf\xe9")).unwrap_err().to_string();
-        assert!(error.contains("argument 2 of the program") && error.contains("caf\\xE9"), "{error}");
-    }
 }

@@ -151,7 +151,7 @@ pub enum Error {
         /// The server.
         endpoint: Endpoint,
         /// The reason.
-        reason: AuthenticationError,
+        reason: Box<AuthenticationError>,
     },
     /// The server threw an exception.
     #[error(transparent)]

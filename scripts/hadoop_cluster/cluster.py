@@ -8,7 +8,7 @@ import urllib.parse
 
 from . import archive, failover, installation, kerberos, owners, places, site
 from .failure import Failure
-from .processes import MARK, Processes, kill_marked
+from .processes import MARK, Processes, kill_marked, wait_until
 from .readiness import Readiness
 from .roles import NODES, find, roles
 from .settings import USERS, Settings
@@ -101,6 +101,8 @@ class Cluster:
         self.places.run.mkdir(parents=True, exist_ok=True)
         self.places.run.chmod(0o700)  # keys and tokens are below
         shutil.rmtree(self.places.yarn, ignore_errors=True)  # no application outlives a cluster
+        shutil.rmtree(self.places.run / "tmp", ignore_errors=True)
+        (self.places.run / "tmp").mkdir()
         shutil.rmtree(self.places.run / "logs.before", ignore_errors=True)
         if self.places.logs.exists():
             self.places.logs.rename(self.places.run / "logs.before")
@@ -142,7 +144,7 @@ class Cluster:
 
     def _java(self, found, conf, heap, flags):
         folder = self.places.conf / conf
-        flags = [*flags, f"-Djdk.net.hosts.file={self.places.run / 'hosts'}",
+        flags = [*flags, f"-Djava.io.tmpdir={self.places.run / 'tmp'}", f"-Djdk.net.hosts.file={self.places.run / 'hosts'}",
                  f"-Dlog4j.configuration=file:{folder / 'log4j.properties'}"]
         if "kerberos" in self.variants:
             flags.append(f"-Djava.security.krb5.conf={self.places.kdc / 'krb5.conf'}")
@@ -187,9 +189,10 @@ class Cluster:
         self.places.write_record(self.record)
 
     def _as_superuser(self, path, **query):
-        active = Readiness(self).active("namenode")
+        active = Readiness(self).active("namenode") or "namenode"
         url = f"http://{self.address(active, 'http')}/webhdfs/v1{path}?{urllib.parse.urlencode(query)}"
-        if self.web("hdfs").call("PUT", url) is None:
+        # Each of these may be done twice, and a busy machine may need longer than one call waits.
+        if not wait_until(lambda: self.web("hdfs").call("PUT", url) is not None, 30, 0.5):
             raise Failure(f"WebHDFS refused {query['op']} of {path}; see {self.log(active)}")
 
     # --- faults ---

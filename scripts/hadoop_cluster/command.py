@@ -154,14 +154,17 @@ def _status(arguments):
 
 
 def _show_daemons(cluster):
+    alive = cluster.processes.alive()
+    used = {name: usage(pid) for name, pid in alive.items()}
     for name in roles(cluster.variants):
-        pid = cluster.processes.pid(name)
-        if pid is None:
+        if name not in alive:
             print(f"  {name:<17} down")
             continue
-        memory, seconds = usage(pid)
-        paused = ", paused" if state(pid) == "T" else ""
-        print(f"  {name:<17} process {pid}, {memory} MB resident, {seconds:.1f} s of CPU time{paused}")
+        memory, seconds = used[name]
+        paused = ", paused" if state(alive[name]) == "T" else ""
+        print(f"  {name:<17} process {alive[name]}, {memory} MB resident, {seconds:.1f} s of CPU time{paused}")
+    memory, seconds = (sum(column) for column in zip(*used.values()))
+    print(f"  {'together':<17} {memory} MB, {seconds:.1f} s")
 
 
 def _env(arguments):

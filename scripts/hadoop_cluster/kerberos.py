@@ -1,5 +1,6 @@
 """A private Kerberos realm on loopback: its KDC, its principals, and what Hadoop has to know of them."""
 import getpass
+import json
 import os
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from .roles import MASTER, NODES
 
 REALM = "FLINK.TEST"
 # Each service has a principal and a key of its own. HTTP is asked for by the name or address in a URL.
-SERVICES = {"nn": ("localhost",), "dn": ("localhost",), "rm": ("localhost",), "nm": ("localhost",),
+SERVICES = {"nn": ("localhost",), "dn": tuple(NODES.values()), "rm": ("localhost",), "nm": tuple(NODES.values()),
             "HTTP": ("localhost", MASTER, *NODES.values())}
 RPC_PROTECTIONS = ("authentication", "integrity", "privacy")
 
@@ -62,8 +63,7 @@ def hdfs(places):
         "dfs.namenode.kerberos.principal": f"nn/_HOST@{REALM}",
         "dfs.namenode.keytab.file": keytab(places, "nn"),
         "dfs.namenode.kerberos.internal.spnego.principal": "*",
-        # The nodes share a principal: they have addresses, not names.
-        "dfs.datanode.kerberos.principal": f"dn/localhost@{REALM}",
+        "dfs.datanode.kerberos.principal": f"dn/_HOST@{REALM}",
         "dfs.datanode.keytab.file": keytab(places, "dn"),
         "dfs.web.authentication.kerberos.principal": "*",
         "dfs.web.authentication.kerberos.keytab": keytab(places, "HTTP"),
@@ -74,8 +74,8 @@ def hdfs(places):
     }
 
 
-def yarn(places):
-    """Keys of yarn-site.xml."""
+def yarn(places, node="_HOST"):
+    """Keys of yarn-site.xml; a NodeManager takes the machine's name for its own, and must be told which `node` it is."""
     web = {}
     for daemon in ("resourcemanager", "nodemanager"):
         web[f"yarn.{daemon}.webapp.spnego-principal"] = "*"
@@ -83,7 +83,7 @@ def yarn(places):
     return web | {
         "yarn.resourcemanager.principal": f"rm/_HOST@{REALM}",
         "yarn.resourcemanager.keytab": keytab(places, "rm"),
-        "yarn.nodemanager.principal": f"nm/localhost@{REALM}",
+        "yarn.nodemanager.principal": f"nm/{node}@{REALM}",
         "yarn.nodemanager.keytab": keytab(places, "nm"),
         # Without these a ResourceManager cannot renew or replace a user's tokens.
         "yarn.resourcemanager.proxy-user-privileges.enabled": "true",
@@ -108,8 +108,7 @@ class Kdc:
             if not shutil.which(program, path=self.environment["PATH"]):
                 raise Failure(f"`{program}` is missing, which the variant kerberos needs (Debian: apt-get install {package})")
         self._configure()
-        if not (self.places.kdc / "made").exists():
-            self._make_realm()
+        self._make_realm()
         program = shutil.which("krb5kdc", path=self.environment["PATH"])
         self.processes.spawn("kdc", [program, "-n"], {**self.environment, **mark}, self.places.logs / "kdc.log",
                              self.places.kdc)
@@ -156,6 +155,11 @@ class Kdc:
 """)
 
     def _make_realm(self):
+        made, wanted = self.places.kdc / "made", json.dumps([SERVICES, users()])
+        if made.exists() and made.read_text() == wanted:
+            return
+        for path in [*self.places.kdc.glob("principals*"), *self.places.kdc.glob("*.keytab")]:
+            path.unlink()
         self._run(["kdb5_util", "create", "-s", "-r", REALM, "-P", secrets.token_hex(16)])
         lines = []
         for service, hosts in SERVICES.items():
@@ -169,7 +173,7 @@ class Kdc:
         if missing:
             raise Failure(f"the KDC made no keys for {', '.join(missing)}")
         write(self.places.kdc / "http-secret", secrets.token_hex(16), 0o600)
-        write(self.places.kdc / "made", "")
+        write(made, wanted)
 
     def _run(self, command, text=""):
         done = subprocess.run([str(word) for word in command], input=text, capture_output=True, text=True, timeout=60,

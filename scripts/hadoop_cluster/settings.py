@@ -178,7 +178,7 @@ class Settings:
                 "yarn.resourcemanager.delegation.key.update-interval": 120_000,
             }
         if "kerberos" in self.variants:
-            keys |= kerberos.yarn(self.places)
+            keys |= kerberos.yarn(self.places, NODES[role.number] if role and role.kind == "nodemanager" else "_HOST")
         return keys
 
     def _resource_managers(self, role):
@@ -228,8 +228,9 @@ class Settings:
             "yarn.nodemanager.container-monitor.interval-ms": 500,
             "yarn.nodemanager.container-metrics.enable": "false",
             "yarn.nodemanager.sleep-delay-before-sigkill.ms": 250,
-            # A nearly full disk is no reason to give a test node up.
+            # A nearly full disk is no reason to give a test node up; the check at the start cannot be switched off.
             "yarn.nodemanager.disk-health-checker.enable": "false",
+            "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 100,
         }
         if "mapreduce" in self.variants:
             keys |= {
@@ -241,11 +242,13 @@ class Settings:
     def _mapred(self, role):
         if "mapreduce" not in self.variants:
             return {}
-        options = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+        log = f"-Dlog4j.configuration=file:{self.places.conf / 'client'}/log4j.properties"
+        options = f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 {log}"
         keys = {
             "mapreduce.framework.name": "yarn",
             "mapreduce.application.classpath": self.installation.jars_pattern(),
             "yarn.app.mapreduce.am.staging-dir": "/user",
+            "mapreduce.jobhistory.intermediate-done-dir": "/tmp/hadoop-yarn/done",
             "yarn.app.mapreduce.am.resource.mb": 512,
             "yarn.app.mapreduce.am.command-opts": f"-Xmx256m {options}",
             "mapreduce.map.memory.mb": 512,

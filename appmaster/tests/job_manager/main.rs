@@ -12,6 +12,9 @@ mod graphs;
 /// Slots: the worked example, queueing, and jobs that are too large.
 mod slots;
 
+/// What is told to, and by, whoever runs the TaskManagers' containers.
+mod resources;
+
 /// Regions and what a failure takes down.
 mod failover;
 

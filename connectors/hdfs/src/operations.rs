@@ -15,10 +15,10 @@ const MOST_ENTRIES: usize = 1_000_000;
 /// How often a rename is looked after whose answer was lost.
 const RENAME_ATTEMPTS: usize = 3;
 
-/// Longest wait for the DataNodes to agree on the end of a file.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
+/// Longest wait for the DataNodes to agree on the end of a file: the NameNode may ask a dead one first, for 90 s.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(240);
 
-const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
+const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Nanoseconds in a millisecond, which is how fine HDFS knows times.
 const NANOS: i64 = 1_000_000;

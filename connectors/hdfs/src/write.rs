@@ -24,9 +24,9 @@ const CHUNK_SIZE: usize = 128 << 10;
 const CHUNKS_BEHIND: usize = 16;
 
 /// Longest wait for one chunk to go: through the loss of a DataNode, or a restart of the NameNode.
-const CHUNK_LIMIT: Duration = Duration::from_secs(180);
+const CHUNK_LIMIT: Duration = Duration::from_secs(120);
 
-/// Longest wait for one attempt of that.
+/// Longest wait for everything that has been written to be on the disks of the DataNodes, and the file closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(120);
 
 /// How often a file is opened again during one write.
@@ -37,8 +37,8 @@ const UNACKNOWLEDGED: u64 = 202 * (64 << 10);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Longest wait for everything that has been written to be on the disks of the DataNodes, and the file closed.
-const FINISH_LIMIT: Duration = Duration::from_secs(300);
+/// Longest wait of the caller for room, or for the file to be closed: with all that is tried again meanwhile.
+const WAIT_LIMIT: Duration = Duration::from_secs(600);
 
 const WRITE: &str = "write to";
 const MAKE_DURABLE: &str = "make durable";
@@ -78,7 +78,7 @@ impl HdfsWriteHandle {
             Err(TrySendError::Full(chunk)) => chunk,
         };
         let chunks = self.chunks.clone();
-        match runtime::wait(CHUNK_LIMIT, async move { chunks.send(chunk).await.is_ok() }) {
+        match runtime::wait(WAIT_LIMIT, async move { chunks.send(chunk).await.is_ok() }) {
             Ok(true) => Ok(()),
             Ok(false) => Err(self.failure(Duration::from_secs(1))),
             Err(ended) => Err(Attempt { action: WRITE, uri: &self.uri }.ended(ended)),
@@ -123,12 +123,12 @@ impl WriteHandle for HdfsWriteHandle {
         self.flush()?;
         self.send(Chunk::Finish)?;
         let attempt = Attempt { action: MAKE_DURABLE, uri: &self.uri };
-        match self.outcome.recv_timeout(FINISH_LIMIT) {
+        match self.outcome.recv_timeout(WAIT_LIMIT) {
             Ok(outcome) => {
                 self.broken = outcome.is_err();
                 outcome
             }
-            Err(RecvTimeoutError::Timeout) => Err(attempt.ended(Ended::Late(FINISH_LIMIT))),
+            Err(RecvTimeoutError::Timeout) => Err(attempt.ended(Ended::Late(WAIT_LIMIT))),
             Err(RecvTimeoutError::Disconnected) => Err(attempt.ended(Ended::Panicked)),
         }
     }
@@ -248,8 +248,12 @@ impl Store {
 
     /// Opens the file again behind what it has. Tells how much of a write of `length` bytes that failed is in it.
     async fn reopen(&mut self, length: usize) -> Result<usize, Broken> {
-        if self.written == 0 {
+        if let Some(all) = self.recent.last(self.written) {
+            // Sooner done than waiting until the DataNodes agree on the end of the file.
             self.writer = Some(self.service.create(&self.uri, Existing::Replace, self.options.clone()).await?);
+            for bytes in all {
+                self.send(bytes).await?;
+            }
             return Ok(0);
         }
         self.service.recover_lease(&self.uri).await?;

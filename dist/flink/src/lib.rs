@@ -20,11 +20,12 @@ pub use flink_api::*;
 pub mod prelude {
     pub use flink_api::connected::CoProcessFunction;
     pub use flink_api::functions::Collector;
+    pub use flink_api::sequence::SequenceSource;
     pub use flink_api::sink::{Sink, SinkContext, SinkWriter};
     pub use flink_api::source::{
         Boundedness, EnumeratorContext, ReaderContext, ReaderStatus, Source, SourceReader, SourceSplit,
     };
-    pub use flink_api::sources::{GeneratorSource, SequenceSource, Tick};
+    pub use flink_api::sources::{GeneratorSource, Tick};
     pub use flink_api::{
         BoxError, Chain, Configuration, Data, DataStream, ExecuteError, JobClient, JobResult, Key, Output, OutputTag, ProcessContext,
         ProcessFunction, RuntimeContext, RuntimeMode, Str, StreamExecutionEnvironment,

@@ -152,7 +152,7 @@ impl Drop for Connection {
 }
 
 fn refused(endpoint: Endpoint, RemoteException { class, message, .. }: RemoteException) -> Error {
-    Error::Authentication { endpoint, reason: AuthenticationError::Refused { class, message } }
+    Error::Authentication { endpoint, reason: Box::new(AuthenticationError::Refused { class, message }) }
 }
 
 /// Takes the call out of the waiting ones, however waiting for it ends.

@@ -84,7 +84,8 @@ async fn negotiate(
         };
         let step;
         (negotiation, step) = take_step(negotiation, received).await;
-        let step = step.map_err(|reason| Error::Authentication { endpoint: endpoint.clone(), reason })?;
+        let step =
+            step.map_err(|reason| Error::Authentication { endpoint: endpoint.clone(), reason: Box::new(reason) })?;
         match step {
             Step::Reply(next) => reply = next,
             Step::Simple => return Ok(true),
@@ -122,13 +123,13 @@ async fn take_step(
 fn refused(endpoint: &Endpoint, reply: Reply) -> Error {
     let Reply::Exception { exception, .. } = reply else {
         let reason = AuthenticationError::Protocol("an answer without a message".to_owned());
-        return Error::Authentication { endpoint: endpoint.clone(), reason };
+        return Error::Authentication { endpoint: endpoint.clone(), reason: Box::new(reason) };
     };
     if matches!(exception.simple_class(), "StandbyException" | "RetriableException") {
         return exception.into();
     }
     let reason = AuthenticationError::Refused { class: exception.class, message: exception.message };
-    Error::Authentication { endpoint: endpoint.clone(), reason }
+    Error::Authentication { endpoint: endpoint.clone(), reason: Box::new(reason) }
 }
 
 /// What cannot be read as a first answer is rarely Hadoop's.

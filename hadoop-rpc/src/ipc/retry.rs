@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
+use crate::error::{AuthenticationError, Error};
 
 /// Whether a call may be sent again when nobody knows whether the first one was carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
+    /// A token that is refused is shown again for this time, and to every server at least once: a server that is just
+    /// stopping or starting does not know tokens that are good.
+    pub token_patience: Duration,
 }
 
 impl RetryPolicy {
@@ -34,7 +37,13 @@ impl RetryPolicy {
     /// For a process that goes on when its servers are back.
     #[must_use]
     pub const fn patient(patience: Duration) -> Self {
-        Self { patience, first_pause: Duration::from_millis(200), longest_pause: Duration::from_secs(5) }
+        let token_patience = Duration::from_secs(if patience.as_secs() < 30 { 0 } else { 10 });
+        Self {
+            patience,
+            first_pause: Duration::from_millis(200),
+            longest_pause: Duration::from_secs(5),
+            token_patience,
+        }
     }
 
     /// Every server is tried once.
@@ -84,7 +93,8 @@ impl Tries {
             return Verdict::Again { pause: Duration::ZERO, next_server };
         }
         let pause = self.pause(self.failures.saturating_sub(servers), jitter);
-        if now + pause > self.began + self.policy.patience {
+        let patience = if is_refused_token(error) { self.policy.token_patience } else { self.policy.patience };
+        if now + pause > self.began + patience {
             return Verdict::GiveUp;
         }
         Verdict::Again { pause, next_server: next_server && servers > 1 }
@@ -100,6 +110,7 @@ impl Tries {
 fn another_try(error: &Error, idempotence: Idempotence) -> Option<bool> {
     match error {
         Error::Connect { .. } => Some(true),
+        error if is_refused_token(error) => Some(true),
         Error::Lost { .. } | Error::TimedOut { .. } => (idempotence != Idempotence::NotIdempotent).then_some(true),
         Error::Remote(exception) => match exception.simple_class() {
             "StandbyException" | "ObserverRetryOnActiveException" => Some(true),
@@ -108,6 +119,11 @@ fn another_try(error: &Error, idempotence: Idempotence) -> Option<bool> {
         },
         _ => None,
     }
+}
+
+fn is_refused_token(error: &Error) -> bool {
+    let Error::Authentication { reason, .. } = error else { return false };
+    matches!(&**reason, AuthenticationError::Refused { class, .. } if class.ends_with("InvalidToken"))
 }
 
 #[cfg(test)]
@@ -150,6 +166,22 @@ mod tests {
         let mut tries = Tries::new(RetryPolicy::interactive(), 1, now);
         let Verdict::Again { pause, .. } = tries.after(now, &refused(), Idempotence::Idempotent, 255) else { panic!() };
         assert!(pause >= Duration::from_millis(100) && pause < Duration::from_millis(102), "{pause:?}");
+    }
+
+    #[test]
+    fn a_refused_token_is_shown_to_every_server_and_for_a_while_by_the_patient() {
+        let now = Instant::now();
+        let reason = AuthenticationError::Refused { class: "a.b$InvalidToken".into(), message: String::new() };
+        let endpoint = Endpoint::new("NameNode", "nn", 1);
+        let refused = Error::Authentication { endpoint, reason: Box::new(reason) };
+        let mut tries = Tries::new(RetryPolicy::interactive(), 2, now);
+        let expect = Verdict::Again { pause: Duration::ZERO, next_server: true };
+        assert_eq!(tries.after(now, &refused, Idempotence::NotIdempotent, 0), expect);
+        assert_eq!(tries.after(now, &refused, Idempotence::NotIdempotent, 0), Verdict::GiveUp);
+        let mut tries = Tries::new(RetryPolicy::patient(Duration::from_secs(60)), 1, now);
+        assert_ne!(tries.after(now, &refused, Idempotence::NotIdempotent, 0), Verdict::GiveUp);
+        let later = now + Duration::from_secs(11);
+        assert_eq!(tries.after(later, &refused, Idempotence::NotIdempotent, 0), Verdict::GiveUp);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Every call, against real daemons. Needs Java and Maven Central once; see `scripts/hadoop`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may
 
 /// An application that only waits, whose ApplicationMaster is the test.
 mod master;

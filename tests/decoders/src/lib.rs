@@ -28,6 +28,9 @@ pub mod client;
 /// Requests to the REST API.
 pub mod rest;
 
+/// Hadoop's configuration and token files, and what its servers send.
+pub mod hadoop;
+
 /// A target with its name and with inputs to begin from.
 pub struct Target {
     /// The name, which the fuzz target has too.
@@ -56,6 +59,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "configuration_file", run: client::configuration, seeds: client::configuration_seeds },
     Target { name: "cluster_record", run: client::cluster_record, seeds: client::cluster_record_seeds },
     Target { name: "rest_requests", run: rest::requests, seeds: rest::seeds },
+    Target { name: "hadoop_configuration", run: hadoop::configuration, seeds: hadoop::configuration_seeds },
+    Target { name: "hadoop_credentials", run: hadoop::credentials, seeds: hadoop::credential_seeds },
+    Target { name: "hadoop_frames", run: hadoop::frames, seeds: hadoop::frame_seeds },
+    Target { name: "hadoop_sasl", run: hadoop::sasl, seeds: hadoop::sasl_seeds },
+    Target { name: "hadoop_answers", run: hadoop::answers, seeds: hadoop::answer_seeds },
 ];
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::token;
 use crate::web::{Answer, Body};
 use crate::{Cluster, Role};
 
@@ -163,6 +164,13 @@ impl<'c> Hdfs<'c> {
     #[track_caller]
     pub fn set_quota(&self, path: &str, names: u64, bytes: u64) {
         self.change(path, &format!("SETQUOTA&namespacequota={names}&storagespacequota={bytes}"));
+    }
+
+    /// A delegation token for the NameNode's RPC port, as Hadoop writes tokens into texts.
+    #[track_caller]
+    pub fn delegation_token(&self, renewer: &str, service: &str) -> String {
+        let answer = self.call("GET", "/", &format!("GETDELEGATIONTOKEN&renewer={renewer}")).json("token");
+        token::for_rpc(answer["Token"]["urlString"].as_str().unwrap(), service)
     }
 
     #[track_caller]

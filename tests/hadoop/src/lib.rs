@@ -29,6 +29,9 @@ mod script;
 /// HTTP through curl, which knows Kerberos.
 mod web;
 
+/// Tokens of WebHDFS for RPC.
+mod token;
+
 /// Files, through WebHDFS.
 mod hdfs;
 

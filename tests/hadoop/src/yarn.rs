@@ -90,10 +90,21 @@ impl<'c> Yarn<'c> {
             "queue": submission.queue,
             "max-app-attempts": submission.attempts,
             "resource": { "memory": submission.memory_mb, "vCores": 1 },
-            "am-container-spec": { "commands": { "command": command } },
+            "am-container-spec": { "commands": { "command": command }, "credentials": self.credentials() },
         });
         self.call("POST", "apps", Body::Json(&body)).expect("submit");
         id
+    }
+
+    /// What lets the nodes write the application's log, where that takes a token.
+    #[track_caller]
+    fn credentials(&self) -> Value {
+        if !self.cluster.variant().is_secure() {
+            return json!({});
+        }
+        let service = self.cluster.address(Role::NameNode, "rpc").replace("localhost", "127.0.0.1");
+        let token = self.cluster.hdfs_as(self.user).delegation_token("yarn", &service);
+        json!({ "tokens": { "entry": [{ "key": service, "value": token }] } })
     }
 
     /// Waits until an application has ended, one way or another.

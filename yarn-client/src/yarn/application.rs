@@ -84,8 +84,15 @@ impl Application {
         self.resource_manager.report(self.id).await
     }
 
-    /// Its cluster, for commands. The ResourceManager says where it is, HDFS has the keys: both are asked at the same time.
-    pub(crate) async fn cluster(mut self, configuration: &Configuration) -> Result<Cluster> {
+    /// Its cluster, for commands.
+    pub(crate) async fn cluster(self, configuration: &Configuration) -> Result<Cluster> {
+        let (report, keys) = self.look().await?;
+        let report = report.ok_or_else(|| self.unknown())?;
+        self.cluster_as(&report, keys, configuration)
+    }
+
+    /// What the ResourceManager knows of it, and its keys in HDFS: both are asked at the same time.
+    pub(crate) async fn look(&self) -> Result<(Option<ApplicationReport>, Option<ClientCredentials>)> {
         let staging = self.staging();
         let keys = async {
             match &self.credentials {
@@ -94,9 +101,21 @@ impl Application {
             }
         };
         let (report, keys) = tokio::join!(self.resource_manager.find(self.id), keys);
-        let report = report?.ok_or_else(|| self.unknown())?;
-        let address = self.address(&report)?;
-        let Some(keys) = keys? else { return Err(self.not_ours(&report)) };
+        let report = report?;
+        // Of an application that has ended, the keys are of no interest.
+        let keys = if report.as_ref().is_some_and(|report| !report.state.is_terminal()) { keys? } else { None };
+        Ok((report, keys))
+    }
+
+    /// Its cluster, with what was found out about it.
+    pub(crate) fn cluster_as(
+        mut self,
+        report: &ApplicationReport,
+        keys: Option<ClientCredentials>,
+        configuration: &Configuration,
+    ) -> Result<Cluster> {
+        let address = self.address(report)?;
+        let Some(keys) = keys else { return Err(self.not_ours(report)) };
         let material = keys.tls.clone();
         self.credentials = Some(keys);
         Cluster::on_yarn(address, material, self, configuration)
@@ -150,6 +169,12 @@ impl Application {
         let report = self.wait_for_end(END_TIMEOUT).await?;
         self.staging().remove().await?;
         Ok(report)
+    }
+
+    /// Whether its ApplicationMaster ever had a container: only then are there logs.
+    pub(crate) async fn had_a_container(&self) -> bool {
+        let attempts = self.resource_manager.attempts(self.id).await.unwrap_or_default();
+        attempts.iter().any(|attempt| attempt.master_container.is_some())
     }
 
     /// Waits until it has ended.

@@ -113,6 +113,8 @@ pub(crate) struct Deployment {
     configuration: Configuration,
     /// The folder, once it may exist.
     staging: Option<Staging>,
+    /// What is being uploaded.
+    uploading: Option<(Uploader, BTreeMap<String, Content>)>,
     /// The application, once it may run.
     submitted: Option<ApplicationId>,
     timings: Timings,
@@ -132,8 +134,8 @@ impl Deployment {
         let hadoop = Hadoop::load(&configuration)?;
         let resource_manager = ResourceManager::new(&hadoop)?;
         let root = StagingRoot::new(&hadoop, resource_manager.user(), plan.staging.as_deref())?;
-        let (staging, submitted, timings) = (None, None, Timings::default());
-        Ok(Self { hadoop, resource_manager, root, plan, configuration, staging, submitted, timings })
+        let (staging, uploading, submitted, timings) = (None, None, None, Timings::default());
+        Ok(Self { hadoop, resource_manager, root, plan, configuration, staging, uploading, submitted, timings })
     }
 
     /// What is started.
@@ -204,14 +206,16 @@ impl Deployment {
     async fn prepare(&self, work: &Work) -> Result<Prepared> {
         let items = items(&self.plan, work.program())?;
         let name_nodes = self.name_nodes();
-        let (contents, new, reachable, tokens) = tokio::join!(
+        let (contents, new, queue, reachable, tokens) = tokio::join!(
             contents(items.clone()),
             self.resource_manager.new_application(),
+            self.check_queue(),
             self.reach_hdfs(),
             tokens::obtain(&self.hadoop, self.resource_manager.identity(), &name_nodes),
         );
         // The first of them is what the user has to mend first.
         let new = new?;
+        queue?;
         reachable?;
         Ok(Prepared { items, contents: contents?, new, tokens: tokens? })
     }
@@ -230,6 +234,16 @@ impl Deployment {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(super::staging::unusable(&error)),
         }
+    }
+
+    /// A queue that there is not is told before anything is uploaded.
+    async fn check_queue(&self) -> Result<()> {
+        // Who may not look at queues learns it when the application is submitted.
+        let Ok(None) = self.resource_manager.queue(&self.plan.queue).await else { return Ok(()) };
+        let known = self.resource_manager.queues().await.unwrap_or_default();
+        let names: Vec<&str> = known.iter().map(|queue| queue.name.as_str()).collect();
+        Err(ClientError::usage(format!("there is no queue `{}`", self.plan.queue))
+            .hint(format!("choose one of these with --queue: {}", names.join(", "))))
     }
 
     fn check_largest(&self, largest: Size) -> Result<()> {
@@ -276,8 +290,10 @@ impl Deployment {
             let (written, graph) = tokio::join!(staging.write_credentials(client), graph);
             written.and(graph)
         };
+        self.uploading = Some((uploader.clone(), prepared.contents.clone()));
         let (uploaded, graph) = tokio::join!(uploader.bring(&prepared.items, &prepared.contents), folder);
         let uploaded = uploaded?;
+        self.uploading = None;
         self.timings.uploaded_bytes = uploaded.bytes;
         let mut staged = Staged { folder: staging.uri().to_owned(), shared: uploaded.files, master: Vec::new() };
         staged.master.extend(graph?);
@@ -339,6 +355,9 @@ impl Deployment {
             && let Err(error) = self.end(id).await
         {
             told(error);
+        }
+        if let Some((uploader, contents)) = self.uploading.take() {
+            uploader.discard(&contents).await;
         }
         if let Some(staging) = self.staging.take()
             && let Err(error) = staging.remove().await

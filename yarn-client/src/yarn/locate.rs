@@ -58,9 +58,10 @@ pub(crate) fn remembered(configuration: &Configuration) -> Result<Option<Cluster
         error.hint(format!("the session {id} is remembered in {origin}: remove that file if it is of no use any more"))
     })?;
     block_on(async {
-        match application.resource_manager().find(id).await? {
+        let (report, keys) = application.look().await?;
+        match report {
             Some(report) if !report.state.is_terminal() => {
-                let cluster = application.cluster(configuration).await?;
+                let cluster = application.cluster_as(&report, keys, configuration)?;
                 output::notice(format!("Using session {id} (from {origin}; -m or --application-id choose another)"));
                 Ok(Some(cluster))
             }

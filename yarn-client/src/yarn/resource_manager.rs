@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use hadoop_rpc::ipc::RetryPolicy;
 use hadoop_rpc::yarn::{
-    ApplicationClient, ApplicationId, ApplicationReport, ApplicationSubmission, NewApplication, NodeReport, NodeState,
-    QueueInfo,
+    ApplicationClient, ApplicationId, ApplicationReport, ApplicationSubmission, AttemptReport, NewApplication,
+    NodeReport, NodeState, QueueInfo,
 };
 use hadoop_rpc::{Error, User};
 
@@ -74,6 +74,11 @@ impl ResourceManager {
             }
         };
         within(self.first_contact, "report on the application", call).await
+    }
+
+    /// The attempts of an application.
+    pub(crate) async fn attempts(&self, id: ApplicationId) -> Result<Vec<AttemptReport>> {
+        within(PATIENCE, "report on the application's attempts", self.patient.attempts(id)).await
     }
 
     /// Ends an application.

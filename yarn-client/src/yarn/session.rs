@@ -178,10 +178,12 @@ async fn look_after(
     let mut lines = lines_of_stdin();
     let terminal = std::io::stdin().is_terminal();
     let mut open = true;
+    let mut prompt = true;
     loop {
-        if terminal && open {
+        if terminal && open && prompt {
             let _ = write!(std::io::stderr().lock(), "> ");
         }
+        prompt = false;
         let event = tokio::select! {
             line = lines.recv(), if open => match line {
                 Some(line) => Event::Line(line),
@@ -196,10 +198,16 @@ async fn look_after(
         };
         match event {
             Event::Line(line) => match line.trim() {
-                "" => {}
+                "" => prompt = true,
                 "stop" | "quit" | "exit" => return stop(application, configuration).await,
-                "help" => output::notice(HELP),
-                other => output::notice(format!("`{other}` is no command\n{HELP}")),
+                "help" => {
+                    output::notice(HELP);
+                    prompt = true;
+                }
+                other => {
+                    output::notice(format!("`{other}` is no command\n{HELP}"));
+                    prompt = true;
+                }
             },
             Event::Signal if own => {
                 stop(application, configuration).await?;

@@ -149,6 +149,10 @@ async fn failed_to_start(application: &Application, report: &ApplicationReport) 
 
 /// Adds the last lines of the ApplicationMaster's log to an error.
 pub(crate) async fn with_last_lines(application: &Application, error: ClientError) -> ClientError {
+    if !application.had_a_container().await {
+        return error
+            .hint("it never had a container; `flink-yarn doctor` looks for what keeps applications from running");
+    }
     let hint = format!("all of the logs: flink-yarn logs --application-id {}", application.id());
     match logs::last_lines(application, LAST_LINES).await {
         Some((container, lines)) => error.because_text(format!("the last lines of {container}:\n{lines}")).hint(hint),

@@ -78,6 +78,7 @@ impl ResourceManagerDriver {
         if self.phase == Phases::Failed {
             return Vec::new();
         }
+        let before = self.outstanding();
         match event {
             Event::Registered { earlier, largest } => self.on_registered(now, earlier, largest),
             Event::Allocated(allocation) => self.on_allocated(now, allocation),
@@ -102,6 +103,9 @@ impl ResourceManagerDriver {
             Event::GivenBack { container, accepted } => self.on_given_back(now, &container, accepted),
             Event::Demand(resources) => self.on_demand(now, resources),
             Event::Tick => {}
+        }
+        if self.outstanding() > before {
+            self.heartbeat.asking_since = Some(now);
         }
         self.expire(now);
         self.return_surplus(now);
@@ -191,8 +195,7 @@ impl ResourceManagerDriver {
                 self.workers.insert(container.id, Worker::new(container.node, container.resource, phase));
             }
         }
-        let resources = self.resources.clone();
-        self.workers.observe(now, &resources);
+        self.workers.observe(now, &self.resources);
     }
 
     fn on_not_registered(&mut self) {
@@ -288,9 +291,6 @@ impl ResourceManagerDriver {
     }
 
     fn on_demand(&mut self, now: Duration, resources: ClusterResources) {
-        let before = self.outstanding();
-        self.resources = resources;
-        let resources = std::mem::take(&mut self.resources);
         let vanished = self.workers.observe(now, &resources);
         self.resources = resources;
         for id in vanished {
@@ -299,10 +299,6 @@ impl ResourceManagerDriver {
                 blame: Blame::Container,
             };
             self.give_up(now, &id, &end, false);
-        }
-        let outstanding = self.outstanding();
-        if outstanding > before {
-            self.heartbeat.asking_since = Some(now);
         }
     }
 

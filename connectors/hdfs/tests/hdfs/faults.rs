@@ -52,8 +52,9 @@ fn a_data_node_dies_while_a_file_is_written() {
     let cluster = Cluster::exclusive(Variant::Plain);
     let files = cluster.files();
     let folder = cluster.folder("dies-writing");
-    let content = bytes(48 << 20);
+    // What is kept for writing it once more is less than the first file, and more than the second.
     for (number, node) in [Role::DataNode1, Role::DataNode2].into_iter().enumerate() {
+        let content = bytes([48 << 20, 9 << 20][number]);
         let file = folder.join(&format!("f{number}"));
         let disturb = |cluster: &Cluster| {
             std::thread::sleep(Duration::from_millis(300));
@@ -61,7 +62,7 @@ fn a_data_node_dies_while_a_file_is_written() {
         };
         while_disturbed(&cluster, disturb, || {
             let mut handle = files.create(&file, Existing::Refuse).unwrap();
-            for piece in content.chunks(1 << 20) {
+            for piece in content.chunks(content.len() / 48) {
                 handle.write_all(piece).unwrap();
                 std::thread::sleep(Duration::from_millis(40));
             }

@@ -156,7 +156,10 @@ impl Master {
 
     async fn rest_options(&self) -> Result<RestOptions, StartError> {
         let token = std::str::from_utf8(self.environment.secret(REST_TOKEN_SECRET)?)?;
-        let mut rest = RestOptions::new(self.environment.host.clone(), 0);
+        let configured = self.configuration.get(&options::JOB_MANAGER_BIND_HOST)?;
+        let configured = self.configuration.get(&options::REST_BIND_ADDRESS)?.or(configured);
+        let bind_host = configured.unwrap_or_else(|| self.environment.host.clone());
+        let mut rest = RestOptions::new(bind_host, 0);
         rest.hosts = vec![self.environment.host.clone()];
         rest.token = Some(AccessToken::new(token)?);
         rest.proxy = Some(proxy::rule(&self.hadoop, self.environment.web_proxy_base.as_deref()).await);

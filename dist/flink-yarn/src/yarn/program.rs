@@ -46,7 +46,6 @@ impl ProgramRun<'_> {
         command
             .args(["run", "--target", "remote", "--jobmanager", &self.leader.rpc_address(), "--config-dir"])
             .arg(&folder)
-            .arg("--")
             .arg(PathBuf::from(".").join(&self.program.name))
             .args(self.arguments)
             .env(JOB_IDS_VARIABLE, self.application_id)

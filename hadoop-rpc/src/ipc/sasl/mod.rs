@@ -210,6 +210,12 @@ pub(crate) fn message(state: i32, token: Option<Vec<u8>>) -> RpcSaslProto {
     RpcSaslProto { version: Some(0), state, token, auths: Vec::new() }
 }
 
+/// The layers of DIGEST-MD5 without and with each cipher, all with the same key: for fuzzing.
+pub(crate) fn digest_layers() -> Vec<digest_layer::DigestLayer> {
+    let ciphers = cipher::Cipher::BEST_FIRST.into_iter().map(Some).chain([None]);
+    ciphers.map(|cipher| digest_layer::DigestLayer::new(&[7; 16], cipher, 65_536)).collect()
+}
+
 /// The first protection of ours that the server offers too.
 pub(crate) fn agree(ours: &[Protection], theirs: &[Protection]) -> Result<Protection, AuthenticationError> {
     let names = |list: &[Protection]| list.iter().map(|p| p.name()).collect::<Vec<_>>().join(",");

@@ -82,6 +82,28 @@ impl Uploader {
         Ok(done)
     }
 
+    /// Takes away what an upload of this process has left that was given up: files that are not whole.
+    pub(crate) async fn discard(&self, contents: &BTreeMap<String, Content>) {
+        let ours = format!(".{:x}-", std::process::id());
+        for content in contents.values() {
+            let folder = format!("{}/{}", self.folder, content.sha256);
+            // What cannot be listed or removed is hidden, and of no harm.
+            let Ok(listed) = self.hdfs.list(&folder).await else { continue };
+            let is_ours = |status: &&HdfsStatus| {
+                let name = status.uri.path().rsplit('/').next().unwrap_or_default();
+                name.starts_with('.') && name.ends_with("_COPYING_") && name.contains(&ours)
+            };
+            let left: Vec<String> = listed.iter().filter(is_ours).map(|status| status.uri.to_string()).collect();
+            if left.len() == listed.len() {
+                let _ = self.hdfs.delete(&folder).await;
+                continue;
+            }
+            for path in left {
+                let _ = self.hdfs.delete(&path).await;
+            }
+        }
+    }
+
     /// Which contents are there already.
     async fn look(&self, contents: &BTreeMap<String, Content>) -> Result<Vec<Known>> {
         let mut looking = JoinSet::new();

@@ -1,0 +1,49 @@
+use flink_appmaster::job_manager::Event;
+use flink_graph::{JobStatus, RuntimeMode, TaskManagerId};
+
+use crate::bench::Bench;
+use crate::graphs::chain;
+
+/// Missing slots, and slots in use of each TaskManager.
+fn resources(bench: &Bench) -> (u32, Vec<u32>) {
+    let resources = bench.core.resources();
+    (resources.missing_slots, resources.task_managers.values().map(|used| used.used).collect())
+}
+
+#[test]
+fn what_jobs_want_is_counted_by_slots() {
+    let mut bench = Bench::new(&[]);
+    bench.submit(chain(1, RuntimeMode::Streaming, "source 4 > map 4 => reduce 3"));
+    assert_eq!(resources(&bench), (4, vec![]), "vertices share slots");
+    bench.submit(chain(2, RuntimeMode::Batch, "source 2 => reduce 1"));
+    assert_eq!(resources(&bench).0, 6);
+    bench.add_task_manager(4);
+    assert_eq!(resources(&bench), (2, vec![4]));
+    bench.add_task_manager(4);
+    assert_eq!(resources(&bench), (0, vec![4, 2]));
+}
+
+#[test]
+fn the_cause_of_a_lost_container_is_the_jobs_failure() {
+    let mut bench = Bench::new(&[1]);
+    let job = bench.submit(chain(1, RuntimeMode::Streaming, "source 1"));
+    let task_manager = bench.core.resources().task_managers.into_keys().next().unwrap();
+    bench.send(Event::TaskManagerLost { task_manager, reason: "container_7 was preempted".into() });
+    assert_eq!(bench.status(job), JobStatus::Failed);
+    assert!(bench.failure(job).contains("container_7 was preempted"));
+    bench.send(Event::TaskManagerLost { task_manager: TaskManagerId("nobody".into()), reason: String::new() });
+    assert_eq!(resources(&bench), (0, vec![]));
+}
+
+#[test]
+fn only_an_idle_task_manager_is_released() {
+    let mut bench = Bench::new(&[1, 1]);
+    bench.submit(chain(1, RuntimeMode::Streaming, "source 1"));
+    let all = bench.core.resources().task_managers;
+    let named = |busy: bool| all.iter().find(|(_, used)| used.busy == busy).map(|(id, _)| id.clone()).unwrap();
+    let (busy, idle) = (named(true), named(false));
+    assert!(bench.core.is_idle(&idle) && !bench.core.is_idle(&busy));
+    bench.send(Event::ReleaseTaskManager { task_manager: busy.clone() });
+    bench.send(Event::ReleaseTaskManager { task_manager: idle });
+    assert_eq!(bench.core.resources().task_managers.into_keys().collect::<Vec<_>>(), [busy]);
+}
