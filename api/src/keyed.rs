@@ -11,7 +11,7 @@ use flink_taskmanager::driver::Driver;
 use flink_taskmanager::keyed::{CombiningRouter, KeyRouter, KeySelector, KeyedReduce, ReduceFunction};
 use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorError, Output, Stage};
 
-use crate::chain::{Chain, Prototype, Start, Then, one_input};
+use crate::chain::{Chain, Prototype, Start, one_input};
 use crate::datastream::DataStream;
 use crate::environment::StreamExecutionEnvironment;
 use crate::settings::Isolate;

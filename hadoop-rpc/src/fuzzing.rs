@@ -1,7 +1,7 @@
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 
-use crate::ipc::frame::{decode_response, decode_sasl, plain_frame, sasl_header, take_frame};
+use crate::ipc::frame::{decode_response, decode_sasl, take_frame};
 use crate::ipc::sasl::{self, digest::Challenge, message, state};
 use crate::proto::hdfs::{DatanodeInfoProto, GetBlockLocationsResponseProto, LocatedBlockProto, LocatedBlocksProto};
 use crate::proto::rpc::{RpcResponseHeaderProto, RpcSaslProto, SaslAuth};
@@ -36,8 +36,10 @@ pub fn frame_seeds() -> Vec<Vec<u8>> {
     };
     let auth = SaslAuth { method: "TOKEN".to_owned(), mechanism: "DIGEST-MD5".to_owned(), ..SaslAuth::default() };
     let negotiate = RpcSaslProto { auths: vec![auth], ..message(state::NEGOTIATE, Some(vec![1])) };
-    // A call of number -33 of a client looks like the server's but for two fields.
-    vec![plain_frame(&sasl_header(), &negotiate), exception.encode_length_delimited_to_vec()]
+    let header = RpcResponseHeaderProto { call_id: (-33_i32).cast_unsigned(), ..RpcResponseHeaderProto::default() };
+    let frame = [header.encode_length_delimited_to_vec(), negotiate.encode_length_delimited_to_vec()].concat();
+    let length = u32::try_from(frame.len()).unwrap_or_default().to_be_bytes();
+    vec![[length.as_slice(), &frame].concat(), exception.encode_length_delimited_to_vec()]
 }
 
 /// What a server asks in DIGEST-MD5, and sealed messages that it sends.

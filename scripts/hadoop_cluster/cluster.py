@@ -62,14 +62,14 @@ class Cluster:
 
     # --- start ---
 
-    def start(self, variants, overrides, owner, timeout_seconds, fresh):
+    def start(self, variants, overrides, owner, timeout_seconds, fresh, idle_seconds=None):
         """Starts the cluster or joins the running one; true if it was started."""
         with self.places.locked():
             self.record = self.places.read_record()
             if self.is_running() and not fresh:
                 self._check_same(variants, overrides)
                 owners.add(self.places, owner)
-                owners.watch(self.places)
+                owners.watch(self.places, idle_seconds)
                 self.heal(timeout_seconds)
                 return False
             self._stop()
@@ -78,7 +78,7 @@ class Cluster:
                 self.record = None
             self._prepare(variants, overrides)
             owners.add(self.places, owner)
-            owners.watch(self.places)
+            owners.watch(self.places, idle_seconds)
             try:
                 self._start_daemons(timeout_seconds)
             except BaseException:
@@ -97,6 +97,7 @@ class Cluster:
             self.record = places.new_record(self.places.name, variants)
         self.record["overrides"] = overrides
         self.record["ports"] = places.choose_ports(variants, self.record["ports"])
+        self.record["mark"] = places.new_mark()
         self.record["running"] = True
         self.places.run.mkdir(parents=True, exist_ok=True)
         self.places.run.chmod(0o700)  # keys and tokens are below
@@ -251,13 +252,16 @@ class Cluster:
 
     # --- stop ---
 
-    def stop(self, delete):
-        """Ends everything that belongs to the cluster."""
+    def stop(self, delete, owned=True):
+        """Ends everything that belongs to the cluster; without `owned` only if nobody owns it. Whether it did."""
         with self.places.locked():
+            if not owned and owners.living(self.places):
+                return False  # joined at the last moment
             self.record = self.places.read_record()
             self._stop()
             if delete:
                 shutil.rmtree(self.places.run, ignore_errors=True)
+            return True
 
     def _stop(self):
         # Killed, not asked: nothing is lost that a test cluster must keep, and the end of a JVM takes seconds.

@@ -65,9 +65,11 @@ def _parser():
     sub.add_argument("-D", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="a key of Hadoop's configuration")
     sub.add_argument("--rpc-protection", choices=kerberos.RPC_PROTECTIONS, help="instead of all three, the client's choice")
     sub.add_argument("--owner-pid", type=int, metavar="PID", help="end the cluster soon after this process")
+    sub.add_argument("--idle-seconds", type=float, metavar="SECONDS", help="end it when no test has used it for so long")
     sub.add_argument("--fresh", action="store_true", help="without the data of earlier runs")
     sub = command("stop", _stop, "end a cluster, or one daemon in an orderly way", role={"nargs": "?"})
     sub.add_argument("--delete", action="store_true", help="remove its data, too")
+    command("fetch", _fetch, "fetch Hadoop's jars where they are missing, which `start` does as well")
     command("status", _status, "show the clusters, or the daemons of one")
     sub = command("env", _env, "print what a client needs, for `eval`")
     sub.add_argument("--raw", action="store_true", help="plain lines NAME=VALUE")
@@ -86,7 +88,7 @@ def _parser():
         programs = ", ".join(program for group, program in PROGRAMS if group == name)
         sub = command(name, _program(name), f"run Hadoop's own `{name}`: {programs}")
         sub.add_argument("words", nargs=argparse.REMAINDER)
-    command("watch", _watch)
+    command("watch", _watch).add_argument("--idle-seconds", type=float)
     command("archive", _archive)
     return parser
 
@@ -123,7 +125,8 @@ def _start(arguments):
         overrides["hadoop.rpc.protection"] = arguments.rpc_protection
     name = arguments.name or show(variants).replace(",", "-")
     begin = time.monotonic()
-    started = Cluster(name).start(variants, overrides, arguments.owner_pid, arguments.timeout, arguments.fresh)
+    started = Cluster(name).start(variants, overrides, arguments.owner_pid, arguments.timeout, arguments.fresh,
+                                  arguments.idle_seconds)
     done = f"ready after {time.monotonic() - begin:.1f} s" if started else "runs already"
     print(f"cluster {name} ({show(variants)}) {done}; eval \"$(scripts/hadoop env --name {name})\" for clients")
 
@@ -228,9 +231,11 @@ def _program(group):
 
 def _watch(arguments):
     cluster = Cluster(arguments.name)
-    owners.run(cluster.places)
-    if cluster.is_running() and not owners.living(cluster.places):
-        cluster.stop(delete=False)
+    owners.run(cluster.places, arguments.idle_seconds, lambda owned: cluster.stop(delete=False, owned=owned))
+
+
+def _fetch(_):
+    installation.find(frozenset())
 
 
 def _archive(arguments):

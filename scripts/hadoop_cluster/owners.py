@@ -1,4 +1,5 @@
 """Who needs a cluster, and the watchdog that ends it when nobody does any more."""
+import fcntl
 import os
 import sys
 import time
@@ -31,28 +32,44 @@ def _runs(name):
     return pid.isdigit() and begin.isdigit() and start_time(int(pid)) == int(begin)
 
 
-def watch(places):
-    """Starts the watchdog where it is needed and not there."""
+def watch(places, idle_seconds=None):
+    """Starts the watchdog where it is needed and not there; with `idle_seconds` it ends what no test has used for so long."""
     processes = Processes(places)
     if KEEP in living(places) or processes.pid(WATCHDOG):
         return
     script = Path(__file__).resolve().parent.parent / "hadoop"
     places.run.mkdir(parents=True, exist_ok=True)
-    processes.spawn(WATCHDOG, [sys.executable, script, "watch", "--name", places.name], dict(os.environ),
-                    places.logs / "watchdog.log", "/")
+    idle = ["--idle-seconds", idle_seconds] if idle_seconds else []
+    processes.spawn(WATCHDOG, [sys.executable, script, "watch", "--name", places.name, *idle], dict(os.environ),
+                    places.run / "watchdog.log", "/")
 
 
-def run(places, grace_seconds=GRACE_SECONDS):
-    """The watchdog: returns when the last owner has been gone for a while."""
-    gone = None
+def run(places, idle_seconds, stop):
+    """The watchdog: stops the cluster when the last owner has been gone for a while, or when nobody uses it.
+
+    `stop` is told whether there may be owners, and says whether it has stopped the cluster.
+    """
+    gone = used = time.monotonic()
     while places.owners.is_dir():
-        if living(places):
-            gone = None
-        else:
-            gone = gone or time.monotonic()
-            if time.monotonic() - gone > grace_seconds:
+        now = time.monotonic()
+        owners = living(places)
+        gone = now if owners else gone
+        with open(places.uses, "a", encoding="utf-8") as uses:
+            # Held while the cluster is stopped: whoever waits for it then sees that it has to be started.
+            is_free = _try_lock(uses)
+            used = used if is_free else now
+            is_idle = is_free and idle_seconds is not None and KEEP not in owners and now - used > idle_seconds
+            if (is_idle or now - gone > GRACE_SECONDS) and stop(is_idle):
                 return
         time.sleep(0.5)
+
+
+def _try_lock(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def end_watch(processes):

@@ -35,6 +35,8 @@ class Places:
         self.owners = self.run / "owners"
         self.kdc = self.run / "kdc"
         self.record = self.run / "cluster.json"
+        # Locked by each test that uses the cluster, for as long as it does.
+        self.uses = self.run.with_name(f"{name}.use")
 
     def read_record(self):
         """What is known of the cluster, or nothing if there is none."""
@@ -76,7 +78,12 @@ def write(path, text, mode=0o644):
 
 def new_record(name, variants):
     """A cluster that has never run."""
-    return {"name": name, "variants": sorted(variants), "mark": secrets.token_hex(8), "ports": {}}
+    return {"name": name, "variants": sorted(variants), "ports": {}}
+
+
+def new_mark():
+    """Tells the processes of one start from all others."""
+    return secrets.token_hex(8)
 
 
 def choose_ports(variants, before):

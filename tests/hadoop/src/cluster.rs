@@ -12,6 +12,8 @@ use crate::{Role, Variant, containers, script};
 /// What `scripts/hadoop env` says of the clusters that this process has joined.
 static JOINED: LazyLock<Mutex<HashMap<Variant, Arc<BTreeMap<String, String>>>>> = LazyLock::new(Mutex::default);
 
+const MARK: &str = "HADOOP_CLUSTER_MARK";
+
 /// A running cluster, in use by a test for as long as the value lives.
 ///
 /// A thread that holds one cluster `shared` and asks for the same one `exclusive` waits for itself.
@@ -42,6 +44,9 @@ impl Cluster {
         // Taken first: to join also means to repair, which must not undo what another test has just broken.
         let lock = Lock::take(&script::clusters_folder().join(format!("{}.use", variant.cluster())), access);
         let mut joined = JOINED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if joined.get(&variant).is_some_and(|known| !script::still_runs(variant, &known[MARK])) {
+            joined.remove(&variant);
+        }
         let variables = joined.entry(variant).or_insert_with(|| Arc::new(script::start(variant))).clone();
         Self { variant, access, variables, _lock: lock }
     }
@@ -135,7 +140,7 @@ impl Cluster {
 
     /// Processes of containers that run, daemons not counted.
     pub fn container_processes(&self) -> Vec<ContainerProcess> {
-        containers::running(self.variable("HADOOP_CLUSTER_MARK"))
+        containers::running(self.variable(MARK))
     }
 
     // --- faults ---

@@ -7,6 +7,9 @@ use crate::Variant;
 /// Set by whoever wants to look at a cluster after the tests, or to have the next run start sooner.
 const KEEP: &str = "FLINK_YARN_KEEP_HADOOP";
 
+/// To be idle for three minutes costs about as much as to be started again.
+const IDLE_SECONDS: &str = "180";
+
 /// Where clusters are; the same as in `scripts/hadoop`.
 pub(crate) fn clusters_folder() -> PathBuf {
     let set = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty());
@@ -47,7 +50,7 @@ pub(crate) fn start(variant: Variant) -> BTreeMap<String, String> {
         words.extend(["--rpc-protection", protection]);
     }
     if std::env::var_os(KEEP).is_none_or(|value| value.is_empty() || value == "0") {
-        words.extend(["--owner-pid", &owner]);
+        words.extend(["--owner-pid", &owner, "--idle-seconds", IDLE_SECONDS]);
     }
     run(&words);
     run(&["env", "--name", &name, "--raw"]).lines().filter_map(|line| line.split_once('=')).map(owned).collect()
@@ -55,6 +58,13 @@ pub(crate) fn start(variant: Variant) -> BTreeMap<String, String> {
 
 fn owned((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
+}
+
+/// Whether a cluster that has been joined is still the same: one that nobody used has been stopped.
+pub(crate) fn still_runs(variant: Variant, mark: &str) -> bool {
+    let record = std::fs::read(clusters_folder().join(variant.cluster()).join("cluster.json")).unwrap_or_default();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap_or_default();
+    record["running"] == true && record["mark"].as_str().is_some_and(|known| mark.ends_with(&format!("={known}")))
 }
 
 /// Cargo lives as long as the whole test run; a test program that is run by hand is alone.

@@ -3,7 +3,9 @@ use std::time::{Duration, Instant};
 
 use flink_graph::configuration::options;
 use flink_graph::{Artifact, Configuration, JobGraph};
-use flink_protocol::deployment::{ApplicationMode, ClientCredentials, ContainerFile, certificate_name};
+use flink_protocol::deployment::{
+    APPLICATION_FILE, ApplicationDescription, ApplicationMode, ClientCredentials, ContainerFile, certificate_name,
+};
 use flink_protocol::wire;
 use flink_transport::{CertificateAuthority, RestToken, Role};
 use hadoop_rpc::credentials::Credentials;
@@ -284,27 +286,26 @@ impl Deployment {
         let staging = self.root.of(id);
         self.staging = Some(staging.clone());
         let uploader = Uploader::new(self.root.hdfs().clone(), self.root.uri(), self.plan.replication);
-        let folder = async {
-            staging.create().await?;
-            let graph = job_graph(&staging, work, &prepared.contents);
-            let (written, graph) = tokio::join!(staging.write_credentials(client), graph);
-            written.and(graph)
-        };
         self.uploading = Some((uploader.clone(), prepared.contents.clone()));
-        let (uploaded, graph) = tokio::join!(uploader.bring(&prepared.items, &prepared.contents), folder);
+        // The folder comes before what is in it: it keeps others out.
+        let (created, uploaded) = tokio::join!(staging.create(), uploader.bring(&prepared.items, &prepared.contents));
         let uploaded = uploaded?;
+        created?;
         self.uploading = None;
         self.timings.uploaded_bytes = uploaded.bytes;
         let mut staged = Staged { folder: staging.uri().to_owned(), shared: uploaded.files, master: Vec::new() };
-        staged.master.extend(graph?);
-        staged.master.extend(self.keytab(&staging).await?);
         let mode = mode(work, &prepared.contents)?;
-        let configuration = self.effective_configuration();
-        let description = launch::description(&self.plan, id, owner, mode, configuration, &staged);
-        let bytes = serde_json::to_vec(&description)
-            .map_err(|error| ClientError::failed("the application's description has no JSON form").because(&error))?;
-        let status = staging.write(flink_protocol::deployment::APPLICATION_FILE, bytes).await?;
-        staged.master.push(launch::description_file(status.uri.to_string(), status.length, timestamp(&status)));
+        let description = launch::description(&self.plan, id, owner, mode, self.effective_configuration(), &staged);
+        let (written, described, graph, keytab) = tokio::join!(
+            staging.write_credentials(client),
+            describe(&staging, &description),
+            job_graph(&staging, work, &prepared.contents),
+            self.keytab(&staging),
+        );
+        written?;
+        staged.master.push(described?);
+        staged.master.extend(graph?);
+        staged.master.extend(keytab?);
         Ok(staged)
     }
 
@@ -415,6 +416,14 @@ fn mode(work: &Work, contents: &BTreeMap<String, Content>) -> Result<Application
         }
         Work::Job { .. } => ApplicationMode::PerJob { job_graph: JOB_GRAPH_FILE.to_owned() },
     })
+}
+
+/// Writes what the ApplicationMaster reads first.
+async fn describe(staging: &Staging, description: &ApplicationDescription) -> Result<ContainerFile> {
+    let bytes = serde_json::to_vec(description)
+        .map_err(|error| ClientError::failed("the application's description has no JSON form").because(&error))?;
+    let status = staging.write(APPLICATION_FILE, bytes).await?;
+    Ok(launch::description_file(status.uri.to_string(), status.length, timestamp(&status)))
 }
 
 /// Writes the job's graph, where there is one, and gives it as a file of the ApplicationMaster.

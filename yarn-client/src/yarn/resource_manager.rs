@@ -160,6 +160,9 @@ fn failed(what: &str, error: &Error) -> ClientError {
             Some(hint) => made.hint(hint),
             None => made,
         },
+        Error::Authentication { .. } => made.hint(
+            "get a ticket with kinit, or set security.kerberos.login.principal and security.kerberos.login.keytab",
+        ),
         _ => made.hint("`flink-yarn doctor` looks at the configuration and at the way to the ResourceManager"),
     }
 }

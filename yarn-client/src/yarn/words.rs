@@ -199,7 +199,7 @@ impl Line<'_> {
 
     /// The meaning of a word in this command; with the value that stands in the same word.
     fn meaning(&self, word: &str) -> Option<(Meaning, Option<String>)> {
-        if self.command == "session" {
+        if matches!(self.command, "session" | "doctor") {
             return session_word(word, "", "", |letters| !matches!(letters, "h" | "d" | "q"));
         }
         if !matches!(self.command, "run" | "list" | "cancel" | "logs" | "info" | "kill") {
@@ -460,6 +460,7 @@ mod tests {
         Command::new("flink-yarn")
             .subcommand(shared(Command::new("run")).arg(value('t', "target")).arg(value('p', "parallelism")))
             .subcommand(shared(Command::new("session")))
+            .subcommand(shared(Command::new("doctor")))
             .subcommand(shared(Command::new("list")))
     }
 
@@ -501,6 +502,7 @@ mod tests {
         );
         check("session -id application_1_2", "session --application-id application_1_2");
         check("yarn-session --jobManagerMemory 1g --slots 2", "session --jobmanager-memory 1g --slots 2");
+        check("doctor -tm 2g -qu q", "doctor --taskmanager-memory 2g -D yarn.application.queue=q");
         check("session --name n --queue q", "session -D yarn.application.name=n --queue q");
         assert_eq!(translated("session -n 2 -z ns -st").unwrap().warnings.len(), 3);
     }
