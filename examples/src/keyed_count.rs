@@ -1,6 +1,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use flink::functions::Histogram;
+use flink::accumulators::Histogram;
 use flink::prelude::*;
 
 /// An event: its key, how many of the key there were with it, and when it was due.
@@ -64,7 +64,7 @@ impl ProcessFunction<Event> for MeasureLatency {
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut ProcessContext<'_'>, _: &mut impl Output<Event>) -> Result<(), BoxError> {
+    fn finish(&mut self, _: &mut ProcessContext<'_>, _: &mut impl Output<Event>) -> Result<(), BoxError> {
         if let Some(histogram) = &self.histogram {
             self.gathered.iter().for_each(|(micros, times)| histogram.add_many(*micros, *times));
         }

@@ -96,7 +96,6 @@ class Cluster:
             shutil.rmtree(self.places.run, ignore_errors=True)  # data of another variant is of no use
             self.record = places.new_record(self.places.name, variants)
         self.record["overrides"] = overrides
-        self.record["ports"] = places.choose_ports(variants, self.record["ports"])
         self.record["mark"] = places.new_mark()
         self.record["running"] = True
         self.places.run.mkdir(parents=True, exist_ok=True)
@@ -107,7 +106,9 @@ class Cluster:
         shutil.rmtree(self.places.run / "logs.before", ignore_errors=True)
         if self.places.logs.exists():
             self.places.logs.rename(self.places.run / "logs.before")
-        self.places.write_record(self.record)
+        with places.choosing_ports():
+            self.record["ports"] = places.choose_ports(self.places.name, variants, self.record["ports"])
+            self.places.write_record(self.record)
 
     def _start_daemons(self, timeout_seconds):
         until = time.monotonic() + timeout_seconds

@@ -86,12 +86,20 @@ def new_mark():
     return secrets.token_hex(8)
 
 
-def choose_ports(variants, before):
+@contextlib.contextmanager
+def choosing_ports():
+    """One cluster at a time chooses its ports and writes them down: they are free until its daemons take them."""
+    with open(cache_folder() / "clusters" / "ports.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def choose_ports(name, variants, before):
     """A free port for each purpose; the ports of the last start where they are still free."""
     wanted = [(f"{role.name}.{port}", host) for role in roles(variants).values() for port, host in role.ports]
     if "kerberos" in variants:
         wanted.append(("kdc", MASTER))
-    ports, taken = {}, set()
+    ports, taken = {}, _ports_of_others(name)
     for purpose, host in wanted:
         port = before.get(purpose)
         if port is None or port in taken or not _is_free(port):
@@ -99,6 +107,15 @@ def choose_ports(variants, before):
         ports[purpose] = port
         taken.add(port)
     return ports
+
+
+def _ports_of_others(name):
+    taken = set()
+    for path in (cache_folder() / "clusters").glob("*/cluster.json"):
+        record = Places(path.parent.name).read_record() if path.parent.name != name else None
+        if record and record.get("running"):
+            taken |= set(record["ports"].values())
+    return taken
 
 
 def _free_port(taken, host):

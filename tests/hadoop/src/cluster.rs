@@ -10,7 +10,9 @@ use crate::yarn::Yarn;
 use crate::{Role, Variant, containers, script};
 
 /// What `scripts/hadoop env` says of the clusters that this process has joined.
-static JOINED: LazyLock<Mutex<HashMap<Variant, Arc<BTreeMap<String, String>>>>> = LazyLock::new(Mutex::default);
+static JOINED: LazyLock<Mutex<HashMap<Variant, Variables>>> = LazyLock::new(Mutex::default);
+
+type Variables = Arc<BTreeMap<String, String>>;
 
 const MARK: &str = "HADOOP_CLUSTER_MARK";
 
@@ -21,7 +23,7 @@ const MARK: &str = "HADOOP_CLUSTER_MARK";
 pub struct Cluster {
     variant: Variant,
     access: Access,
-    variables: Arc<BTreeMap<String, String>>,
+    variables: Variables,
     // Last: others get the cluster when everything else is done.
     _lock: Lock,
 }
