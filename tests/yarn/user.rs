@@ -90,6 +90,8 @@ impl<'c> User<'c> {
     pub(crate) fn lines(&self, folder: &str) -> Vec<String> {
         let (hdfs, folder) = (self.cluster.hdfs(), self.path(folder));
         let files = hdfs.list(&folder);
+        // Beside them lies the hidden mark by which a job knows its own result again.
+        let files: Vec<_> = files.into_iter().filter(|file| !file.name.starts_with('.')).collect();
         assert!(files.iter().all(|file| !file.is_folder && file.name.starts_with("part-")), "{files:?}");
         let texts = files.iter().map(|file| hdfs.get(&format!("{folder}/{}", file.name)));
         let mut lines: Vec<String> = texts

@@ -278,10 +278,13 @@ impl Watch<'_> {
         let id = self.application.id();
         output::notice(format!("Cancelling the jobs of application {id}; Ctrl-C again ends it without waiting"));
         let ending = async {
-            if let Some(cluster) = &self.cluster {
-                let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancel_all(cluster)).await;
-            }
-            if self.application.wait_for_end(CANCEL_TIMEOUT).await.is_ok() {
+            let cancelled = match &self.cluster {
+                Some(cluster) => tokio::time::timeout(CANCEL_TIMEOUT, cancel_all(cluster)).await.unwrap_or(Ok(0)),
+                None => Ok(0),
+            };
+            // Without a job, `main` alone would be waited for.
+            let waits = cancelled.is_ok_and(|count| count > 0);
+            if waits && self.application.wait_for_end(CANCEL_TIMEOUT).await.is_ok() {
                 return self.application.staging().remove().await.map(|_| ());
             }
             self.application.kill("ended by the client that submitted it").await.map(|_| ())
@@ -335,15 +338,18 @@ async fn follow_one(cluster: &Cluster, told: &[JobId]) -> Result<Option<Followed
     }
 }
 
-async fn cancel_all(cluster: &Cluster) -> Result<()> {
+/// Cancels the jobs that run; gives their number.
+async fn cancel_all(cluster: &Cluster) -> Result<usize> {
     let mut connection = cluster.connect().await?;
     let ClientResponseBody::Jobs(jobs) = connection.request(ClientRequestBody::RequestJobs).await? else {
         return Err(unexpected("RequestJobs"));
     };
+    let mut count = 0;
     for job in jobs.into_iter().filter(|job| !job.status.is_globally_terminal()) {
         connection.request(ClientRequestBody::CancelJob(job.id)).await?;
+        count += 1;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// The jobs of a program whose `main` runs here.

@@ -7,7 +7,7 @@ use flink_appmaster::rest::{self, AccessToken, RestOptions, RestServer};
 use flink_appmaster::server::{Handle, JobManagerServer, ServerOptions};
 use flink_appmaster::yarn::driver::DriverConfig;
 use flink_appmaster::yarn::{ContainerService, ServiceEnd, TaskManagerLaunch};
-use flink_graph::{Artifact, Configuration, JobGraph, options};
+use flink_graph::{Artifact, Configuration, JobGraph, JobId, options};
 use flink_hdfs::Hdfs;
 use flink_protocol::deployment::{
     APPLICATION_FILE, AUTHORITY_SECRET, ApplicationDescription, ApplicationMode, DEPLOYMENT_VERSION, JOBS_FOLDER,
@@ -81,6 +81,11 @@ async fn run() -> Result<(), StartError> {
     let master = Master::prepare(began)?;
     let yarn = master.resource_manager()?;
     let (handle, rest) = master.start_job_manager().await?;
+    // Before anybody can ask for it: clients come as soon as the application is registered.
+    let job = match &master.graph {
+        Some(graph) => Some(mode::submit_job(&handle, graph.clone()).await?),
+        None => None,
+    };
     let leader = master.leader(&handle, &rest);
     let lead = async {
         let registration = yarn.register(&leader.host, leader.rpc_port, &leader.rest_url).await?;
@@ -92,7 +97,7 @@ async fn run() -> Result<(), StartError> {
     let service = master.containers(&yarn, &handle, leader.clone())?;
     let outcome = tokio::select! {
         reason = told_to_end => return Err(reason.into()),
-        outcome = master.work(&handle, &leader) => outcome.unwrap_or_else(|error| Outcome::failed(chain(&*error))),
+        outcome = master.work(&handle, &leader, job) => outcome.unwrap_or_else(|error| Outcome::failed(chain(&*error))),
         end = service.run(registration) => match end {
             ServiceEnd::Failed(reason) => Outcome::failed(reason),
             // What is left belongs to the attempt that leads, TaskManagers included.
@@ -196,8 +201,13 @@ impl Master {
     }
 
     /// What the application is for.
-    async fn work(&self, handle: &Handle, leader: &Leader) -> Result<Outcome, StartError> {
-        match (&self.description.mode, &self.graph) {
+    async fn work(
+        &self,
+        handle: &Handle,
+        leader: &Leader,
+        job: Option<Result<JobId, Outcome>>,
+    ) -> Result<Outcome, StartError> {
+        match (&self.description.mode, job) {
             (ApplicationMode::Application { program, arguments }, _) => {
                 let run = ProgramRun {
                     application_id: &self.description.application_id,
@@ -213,7 +223,8 @@ impl Master {
                     () = handle.ended() => Ok(Outcome::succeeded()),
                 }
             }
-            (ApplicationMode::PerJob { .. }, Some(graph)) => mode::run_job(handle, graph.clone()).await,
+            (ApplicationMode::PerJob { .. }, Some(Ok(job))) => mode::follow_job(handle, job).await,
+            (ApplicationMode::PerJob { .. }, Some(Err(refused))) => Ok(refused),
             (ApplicationMode::PerJob { .. } | ApplicationMode::Session, _) => {
                 handle.ended().await;
                 Ok(Outcome::succeeded())

@@ -55,15 +55,19 @@ pub(super) fn files(program: Option<&Artifact>) -> Vec<(Artifact, PathBuf)> {
     program.into_iter().map(file).filter(|(_, path)| path.is_file()).collect()
 }
 
-/// Runs the one job of an application.
-pub(super) async fn run_job(handle: &Handle, graph: JobGraph) -> Result<Outcome, StartError> {
-    let job = graph.job_id;
+/// Submits the one job of an application; when it is refused, that is how the application ends.
+pub(super) async fn submit_job(handle: &Handle, graph: JobGraph) -> Result<Result<JobId, Outcome>, StartError> {
     let call = ClientCall::SubmitJob { graph: Box::new(graph), artifact_present: true };
-    match handle.call(call).await? {
-        Ok(ClientResponseBody::JobSubmitSuccess(_)) => Ok(outcome(&result(handle, job).await?)),
-        Ok(ClientResponseBody::JobSubmitFailure(reason)) | Err(reason) => Ok(Outcome::failed(reason)),
-        Ok(_) => Ok(Outcome::failed("the JobManager gave another answer than to the submission of a job")),
-    }
+    Ok(match handle.call(call).await? {
+        Ok(ClientResponseBody::JobSubmitSuccess(job)) => Ok(job),
+        Ok(ClientResponseBody::JobSubmitFailure(reason)) | Err(reason) => Err(Outcome::failed(reason)),
+        Ok(_) => Err(Outcome::failed("the JobManager gave another answer than to the submission of a job")),
+    })
+}
+
+/// Waits for the end of the one job of an application.
+pub(super) async fn follow_job(handle: &Handle, job: JobId) -> Result<Outcome, StartError> {
+    Ok(outcome(&result(handle, job).await?))
 }
 
 async fn result(handle: &Handle, job: JobId) -> Result<JobResult, StartError> {
