@@ -45,9 +45,11 @@ def make(installation, places):
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w", encoding="utf-8") as lock, contextlib.suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not archive.exists():
+        classes = _merge(places.run.glob("*.classes"))
+        # Fewer than the JVM's own: the cluster went away, and another one will do.
+        if not archive.exists() and len(classes) > 1000:
             os.nice(19)
-            _dump(installation, _merge(places.run.glob("*.classes")), folder / "list", folder / "part")
+            _dump(installation, classes, folder / "list", folder / "part")
             (folder / "part").rename(archive)
     return archive.exists()
 

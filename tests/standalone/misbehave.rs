@@ -4,8 +4,8 @@
 use std::io::Write;
 use std::time::Duration;
 
+use flink::accumulators::LongCounter;
 use flink::files::{InvalidUtf8, TextFileSource};
-use flink::functions::LongCounter;
 use flink::prelude::*;
 
 fn main() -> Result<(), BoxError> {

@@ -11,7 +11,7 @@ const COPIES: usize = 40_000;
 /// must be that of an undisturbed run.
 fn disturbed(user: &User<'_>, settings: &[&str], disturb: impl FnOnce(&User<'_>, &str)) {
     let input = user.put_text("text", COPIES);
-    let mut words = vec!["run", "-t", "yarn-application", "-p", "2", "-d"];
+    let mut words = vec!["run", "-t", "yarn-application", "-p", "2", "-d", "-D", "source.file.split-size=16 kb"];
     settings.iter().for_each(|setting| words.extend(["-D", setting]));
     let (program, output) = (program("wordcount"), user.uri("counts"));
     words.extend([&*program, "--input", &input, "--output", &output]);
@@ -31,9 +31,10 @@ fn named(user: &User<'_>, application: &str, what: &str) -> Vec<ContainerProcess
     found
 }
 
+/// The container of the ApplicationMaster, where `main` runs, is the first of its attempt.
 fn workers(user: &User<'_>, application: &str) -> Vec<ContainerProcess> {
     let mut found = named(user, application, "wordcount --input");
-    found.retain(|process| !process.command.contains("flink-yarn"));
+    found.retain(|process| !process.container.ends_with("_000001"));
     found
 }
 

@@ -59,6 +59,8 @@ pub struct ContainerService {
     inputs: mpsc::Sender<Input>,
     queue: mpsc::Receiver<Input>,
     foreign_answers: u32,
+    /// The number of containers that was last asked for.
+    asked: u32,
     complained: Option<Instant>,
     end: Option<ServiceEnd>,
 }
@@ -99,6 +101,7 @@ impl ContainerService {
             inputs,
             queue,
             foreign_answers: 0,
+            asked: 0,
             complained: None,
             end: None,
         }
@@ -224,7 +227,9 @@ impl ContainerService {
                 REQUEST,
             )
         };
-        if let Some(count) = request.containers {
+        if let Some(count) = request.containers.filter(|count| *count != self.asked) {
+            // What is only repeated is not worth a line.
+            self.asked = count;
             tracing::info!(containers = count, "asking for containers");
         }
         let request = hadoop::AllocateRequest {

@@ -1,5 +1,6 @@
 use flink_appmaster::job_manager::Event;
-use flink_graph::{JobStatus, RuntimeMode, TaskManagerId};
+use flink_graph::{JobStatus, PartitionId, RuntimeMode, TaskManagerId};
+use flink_protocol::task_manager::FailureKind;
 
 use crate::bench::Bench;
 use crate::graphs::chain;
@@ -46,4 +47,21 @@ fn only_an_idle_task_manager_is_released() {
     bench.send(Event::ReleaseTaskManager { task_manager: busy.clone() });
     bench.send(Event::ReleaseTaskManager { task_manager: idle });
     assert_eq!(bench.core.resources().task_managers.into_keys().collect::<Vec<_>>(), [busy]);
+}
+
+#[test]
+fn the_cause_of_a_loss_counts_more_than_the_broken_connections_that_came_first() {
+    let mut bench = Bench::new(&[1, 1]);
+    let job = bench.submit(chain(1, RuntimeMode::Streaming, "source 2 => reduce 2"));
+    let (reduce, source) = (bench.attempt(job, 2, 0), bench.attempt(job, 1, 1));
+    let (here, lost) = (bench.tm_of(reduce), bench.tm_of(source));
+    assert_ne!(here, lost);
+    bench.tms[lost].mute = true;
+    let partition = PartitionId { output: 0, producer: source };
+    bench.fail(reduce, FailureKind::ConnectionLost { partition }, "the connection broke");
+    assert_eq!(bench.status(job), JobStatus::Failing);
+    let task_manager = bench.core.resources().task_managers.into_keys().nth(lost).unwrap();
+    bench.send(Event::TaskManagerLost { task_manager, reason: "killed for memory".into() });
+    assert_eq!(bench.status(job), JobStatus::Failed);
+    assert!(bench.failure(job).contains("killed for memory"));
 }

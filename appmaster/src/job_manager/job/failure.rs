@@ -28,6 +28,21 @@ impl JobMaster {
         self.worker_ended(place, ExecutionState::Created, failure, cx);
     }
 
+    /// A TaskManager is gone. When the job fails already because others have lost their connections to it, this is why.
+    pub(crate) fn on_task_manager_lost(&mut self, place: &TaskManagerId, failure: &TaskFailure, cx: &mut Context) {
+        let is_ending =
+            |subtask: &usize| self.place(*subtask) == Some(place) && self.state(*subtask) == ExecutionState::Canceling;
+        if let Some(first) = (0..self.graph.subtasks.len()).find(is_ending) {
+            let message = self.describe(first, failure, cx);
+            match self.status {
+                JobStatus::Failing => self.remember(first, &message, false, cx),
+                JobStatus::Restarting => self.note_exception(Some(first), &message, cx),
+                _ => {}
+            }
+        }
+        self.on_worker_lost(place, failure, cx);
+    }
+
     /// Fails what is on a TaskManager and has come at least as far as `least`.
     fn worker_ended(&mut self, place: &TaskManagerId, least: ExecutionState, failure: &TaskFailure, cx: &mut Context) {
         let here: Vec<usize> = (0..self.graph.subtasks.len()).filter(|s| self.place(*s) == Some(place)).collect();

@@ -20,7 +20,7 @@ fn files_and_folders_come_and_go() {
         |uri| files.list(uri, &|_| true).unwrap().into_iter().map(|s| s.uri.name().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&folder), ["a", "deep"]);
     assert!(names(&folder.join("deep/er")).is_empty());
-    assert_eq!(files.list(&folder, &|name| name == "a").unwrap(), [status.clone()]);
+    assert_eq!(files.list(&folder, &|name| name == "a").unwrap(), std::slice::from_ref(&status));
 
     files.rename(&a, &b, Existing::Refuse).unwrap();
     assert_eq!(files.status(&b).unwrap().version, status.version, "renaming keeps the version");
