@@ -59,7 +59,9 @@ impl Configuration {
         while let Some(argument) = arguments.next() {
             let property = match argument.as_ref().to_str() {
                 Some("--") => break,
-                Some("-D") => arguments.next().map(|next| next.as_ref().to_string_lossy().into_owned()).unwrap_or_default(),
+                Some("-D") => {
+                    arguments.next().map(|next| next.as_ref().to_string_lossy().into_owned()).unwrap_or_default()
+                }
                 Some(text) => match text.strip_prefix("-D") {
                     Some(property) => property.to_owned(),
                     None => continue,

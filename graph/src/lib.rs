@@ -49,6 +49,6 @@ pub use job_graph::{
     Artifact, DistributionPattern, GraphError, InputSplit, IntermediateDataSet, JobEdge, JobGraph, JobVertex,
     OperatorInfo, ResultPartitionType, RuntimeMode, ShipStrategy,
 };
-pub use port_range::PortRange;
 pub use keys::UnknownKey;
+pub use port_range::PortRange;
 pub use state::{ExecutionState, JobStatus};

@@ -28,30 +28,26 @@ def make_name_folders(cluster):
 
 def activate_missing(cluster, readiness, until):
     """Makes a master of each kind active where none is: both stand by after their start."""
-    started = []
-    for kind in _KINDS:
-        states = _states(cluster, readiness, kind)
-        while None in states.values():
-            readiness.wait({}, 0)
-            _check_time(kind, until)
-            time.sleep(0.1)
+    missing = set(_KINDS)
+    while missing:
+        children = {}
+        for kind in sorted(missing):
             states = _states(cluster, readiness, kind)
-        if "active" not in states.values():
-            first = next(iter(states))
-            started.append((kind, _admin(cluster, kind, ["-transitionToActive", _service(cluster, kind, first)])))
-    for kind, child in started:
-        said, _ = child.communicate(timeout=60)
-        if child.returncode != 0:
-            raise Failure(f"{kind} did not become active:\n{said[-2000:]}")
+            if "active" in states.values():
+                missing.remove(kind)
+            elif None not in states.values():
+                first = _service(cluster, kind, next(iter(states)))
+                children[kind] = _admin(cluster, kind, ["-transitionToActive", "--forceactive", first])
+        # A daemon tells its state before it takes calls: one that refuses is asked again.
+        said = {kind: _finish(child)[1] for kind, child in children.items()}
+        readiness.check_alive()
+        if missing and time.monotonic() > until:
+            raise Failure(f"{', '.join(sorted(missing))} did not become active in time {said or ''}")
+        time.sleep(0.1)
 
 
 def _states(cluster, readiness, kind):
     return {role.name: readiness.ha_state(role.name) for role in roles(cluster.variants).values() if role.kind == kind}
-
-
-def _check_time(kind, until):
-    if time.monotonic() > until:
-        raise Failure(f"{kind} has not answered in time")
 
 
 def change(cluster, readiness, kind, timeout_seconds):
@@ -80,10 +76,18 @@ def _service(cluster, kind, name):
 
 
 def _call(cluster, kind, words):
-    child = _admin(cluster, kind, words)
-    said, _ = child.communicate(timeout=60)
-    if child.returncode != 0:
-        raise Failure(f"`{' '.join(words)}` failed:\n{said[-2000:]}")
+    code, said = _finish(_admin(cluster, kind, words))
+    if code != 0:
+        raise Failure(f"`{' '.join(words)}` failed:\n{said}")
+
+
+def _finish(child):
+    try:
+        said, _ = child.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        said, _ = child.communicate()
+    return child.returncode, said[-2000:]
 
 
 def _admin(cluster, kind, words):

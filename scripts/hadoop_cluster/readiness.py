@@ -23,7 +23,8 @@ class Readiness:
         missing = dict(conditions)
         while missing:
             missing = {what: condition for what, condition in missing.items() if not condition()}
-            self._check_alive(missing)
+            if missing:
+                self.check_alive()
             if missing and time.monotonic() > until:
                 raise Failure(f"not ready after {seconds:.0f} s: {'; '.join(missing)}\n{self._excerpts()}")
             if missing:
@@ -103,9 +104,10 @@ class Readiness:
             log.seek(log_begin)
             return REGISTERED in log.read()
 
-    def _check_alive(self, missing):
+    def check_alive(self):
+        """Gives up at once when a daemon has ended."""
         ended = [name for name in self.cluster.processes.names() if self.cluster.processes.pid(name) is None]
-        if missing and ended:
+        if ended:
             raise Failure(f"{', '.join(ended)} ended while the cluster was waited for\n{self._excerpts(ended)}")
 
     def _excerpts(self, names=None):

@@ -213,12 +213,7 @@ impl CoProcessFunction<u64, u64> for StrictSecond {
         Ok(())
     }
 
-    fn process_second(
-        &mut self,
-        n: u64,
-        _: &mut ProcessContext<'_>,
-        _: &mut impl Output<u64>,
-    ) -> Result<(), BoxError> {
+    fn process_second(&mut self, n: u64, _: &mut ProcessContext<'_>, _: &mut impl Output<u64>) -> Result<(), BoxError> {
         refuse(self.0)(n).map(|_| ())
     }
 }

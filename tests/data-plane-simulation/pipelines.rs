@@ -153,11 +153,7 @@ impl CoProcessFunction<u64, u64> for CountSecond {
         Ok(())
     }
 
-    fn finish(
-        &mut self,
-        _: &mut ProcessContext<'_>,
-        output: &mut impl Output<(bool, u64)>,
-    ) -> Result<(), BoxError> {
+    fn finish(&mut self, _: &mut ProcessContext<'_>, output: &mut impl Output<(bool, u64)>) -> Result<(), BoxError> {
         if self.0 > 0 {
             output.collect((false, self.0));
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Ended, Running, children, eventually};
 use crate::misbehaving::MISBEHAVE;
+use crate::process::{Ended, Running, children, eventually};
 use crate::programs::program;
 
 /// The cluster of one test: a folder of its own, free ports, and an end with the test.

@@ -31,9 +31,9 @@ fn named(user: &User<'_>, application: &str, what: &str) -> Vec<ContainerProcess
     found
 }
 
-/// The container of the ApplicationMaster, where `main` runs, is the first of its attempt.
+/// Their programs go by their hashes. The container of the ApplicationMaster, where `main` runs, is the first of its attempt.
 fn workers(user: &User<'_>, application: &str) -> Vec<ContainerProcess> {
-    let mut found = named(user, application, "wordcount --input");
+    let mut found = named(user, application, " --input ");
     found.retain(|process| !process.container.ends_with("_000001"));
     found
 }

@@ -182,7 +182,8 @@ mod tests {
         let splits = hosts.iter().zip(0..).map(|(hosts, number)| split(number, 1, hosts)).collect();
         let mut assigner = InputSplitAssigner::new(splits);
         // As long as a host has a free split, it gets one of its own, and no split is given out twice.
-        for (request, host, expected) in [(0, "a", 0), (0, "b", 1), (0, "c", 2), (1, "b", 3), (1, "c", 4), (1, "a", 5)] {
+        for (request, host, expected) in [(0, "a", 0), (0, "b", 1), (0, "c", 2), (1, "b", 3), (1, "c", 4), (1, "a", 5)]
+        {
             let subtask = u32::from(host.as_bytes()[0]);
             let found = assigner.next(attempt(subtask, 0), request, host).flatten().map(|split| split.number);
             assert_eq!(found, Some(expected), "{host}");

@@ -91,7 +91,11 @@ pub(super) fn of_splits(splits: &SplitCounts) -> Vec<Metric> {
         gauge("numSplits", splits.total, "Input splits of the source."),
         counter("numSplitsAssigned", splits.assigned.into(), "Input splits handed out."),
         counter("numSplitsLocal", splits.local.into(), "Input splits handed to a host that holds their data."),
-        counter("numSplitsRemote", splits.remote.into(), "Input splits handed to a host that does not hold their data."),
+        counter(
+            "numSplitsRemote",
+            splits.remote.into(),
+            "Input splits handed to a host that does not hold their data.",
+        ),
         counter("splitBytesLocal", splits.local_bytes, "Bytes of the local input splits."),
         counter("splitBytesRemote", splits.remote_bytes, "Bytes of the remote input splits."),
     ]

@@ -57,8 +57,8 @@ pub mod probe;
 mod tests;
 
 pub use access::{AccessToken, InvalidToken};
-pub use proxy::ProxyRule;
 pub use connections::{RestError, RestOptions, RestServer, serve};
+pub use proxy::ProxyRule;
 pub use view::{Answer, Cancellation, ClusterView, Unavailable};
 
 /// Milliseconds since 1970, now.

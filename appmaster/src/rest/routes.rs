@@ -67,7 +67,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     for (path, methods) in routes() {
         api = api.route(path, methods);
     }
-    let all = Router::new().nest("/v1", api.clone()).merge(api).route("/metrics", get(scrape)).route("/", get(index::page));
+    let all =
+        Router::new().nest("/v1", api.clone()).merge(api).route("/metrics", get(scrape)).route("/", get(index::page));
     all.method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .layer(from_fn_with_state(Arc::clone(&shared), guarded))

@@ -152,7 +152,9 @@ impl Listener {
                     tracing::warn!(%reason, "registration refused");
                     let message = ToTaskManager::RefuseRegistration { reason };
                     // It is disconnected whether or not it can still be told.
-                    let _ = to_it.upgrade().map(|to_it| to_it.try_send(Envelope { epoch, message }));
+                    if let Some(to_it) = to_it.upgrade() {
+                        let _ = to_it.try_send(Envelope { epoch, message });
+                    }
                     false
                 }
             };

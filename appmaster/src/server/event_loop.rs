@@ -38,6 +38,7 @@ const UPKEEP: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// What reaches the event loop.
+#[allow(clippy::large_enum_variant)] // an input is handed over once and taken apart at once
 pub(super) enum Input {
     /// A peer has passed its handshake.
     Connected { connection: ConnectionId, address: Option<String>, outlet: Outlet },

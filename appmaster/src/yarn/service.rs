@@ -107,7 +107,8 @@ impl ContainerService {
         }
     }
 
-    /// Asks, starts, gives back, until the application cannot go on. Dropping the future stops it.
+    /// Asks, starts, gives back, until the application cannot go on. Dropping the future stops it. It does not end with
+    /// the JobManager.
     pub async fn run(mut self, registration: Registration) -> ServiceEnd {
         let mut resources = self.handle.resources().await;
         self.take(Input::Registered(Ok(registration))).await;
@@ -127,7 +128,8 @@ impl ContainerService {
                 Some(input) = self.queue.recv() => input,
                 wanted = changed(&mut resources) => match wanted {
                     Some(wanted) => Input::Driver(Event::Demand(wanted)),
-                    None => return ServiceEnd::Fenced("the JobManager has ended".to_owned()),
+                    // The JobManager has ended: what that means for the application others decide.
+                    None => std::future::pending().await,
                 },
                 () = &mut timer => Input::Driver(Event::Tick),
             };

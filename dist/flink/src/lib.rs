@@ -27,8 +27,8 @@ pub mod prelude {
     };
     pub use flink_api::sources::{GeneratorSource, Tick};
     pub use flink_api::{
-        BoxError, Chain, Configuration, Data, DataStream, ExecuteError, JobClient, JobResult, Key, Output, OutputTag, ProcessContext,
-        ProcessFunction, RuntimeContext, RuntimeMode, Str, StreamExecutionEnvironment,
+        BoxError, Chain, Configuration, Data, DataStream, ExecuteError, JobClient, JobResult, Key, Output, OutputTag,
+        ProcessContext, ProcessFunction, RuntimeContext, RuntimeMode, Str, StreamExecutionEnvironment,
     };
 
     pub use crate::configuration_file::LoadConfiguration;

@@ -50,7 +50,14 @@ fn lines_written() {
     let folder = tempdir().unwrap();
     let sink = TextFileSink::new(folder.path().to_str().unwrap());
     let configuration = Configuration::default();
-    let context = SinkContext { job: JobId::from_u128(1), subtask: 0, parallelism: 1, attempt: 0, configuration, accumulators: Default::default() };
+    let context = SinkContext {
+        job: JobId::from_u128(1),
+        subtask: 0,
+        parallelism: 1,
+        attempt: 0,
+        configuration,
+        accumulators: Default::default(),
+    };
     let line = "x".repeat(59);
     for _ in 0..3 {
         let mut writer = Sink::<&str>::create_writer(&sink, &context).unwrap();
