@@ -182,7 +182,7 @@ impl ProcessFunction<u64> for FailsIn {
         Ok(())
     }
 
-    fn finish(&mut self, _: &mut ProcessContext<'_'>, _: &mut impl Output<u64>) -> Result<(), BoxError> {
+    fn finish(&mut self, _: &mut ProcessContext<'_>, _: &mut impl Output<u64>) -> Result<(), BoxError> {
         Err(REASON.into())
     }
 }

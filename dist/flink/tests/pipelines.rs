@@ -1,5 +1,7 @@
 //! Programs in local mode: what each operator gives.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 

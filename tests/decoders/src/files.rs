@@ -18,7 +18,10 @@ const MOST_LINES: usize = 1 << 16;
 
 /// Files in memory, under `hostile:/NAME`, handed out in pieces of any size with pauses between.
 #[derive(Default)]
-struct Memory(Mutex<BTreeMap<String, (Arc<[u8]>, usize)>>);
+struct Memory(Mutex<BTreeMap<String, MemoryFile>>);
+
+/// What a file holds, and how much of it is read at once.
+type MemoryFile = (Arc<[u8]>, usize);
 
 static FILES: Memory = Memory(Mutex::new(BTreeMap::new()));
 

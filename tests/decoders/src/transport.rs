@@ -55,7 +55,7 @@ fn read_all(mut stream: &[u8]) -> (Vec<ClientRequest>, bool) {
 
 /// Streams of requests.
 pub fn frame_seeds() -> Vec<Vec<u8>> {
-    let log = LogRequest { task_manager: Some("tm-1".to_owned()), job: None, offset: 7, ..LogRequest::default() };
+    let log = LogRequest { task_manager: Some("tm-1".to_owned()), job: None, offset: 7 };
     let bodies = [ClientRequestBody::RequestJobs, ClientRequestBody::RequestLog(log)];
     let mut stream = vec![3, 7];
     for (number, body) in bodies.into_iter().enumerate() {

@@ -70,6 +70,7 @@ pub(crate) enum Target {
 }
 
 /// Where a run takes place.
+#[allow(clippy::large_enum_variant)] // there is one of them
 enum Place {
     Here,
     On(Cluster),

@@ -94,7 +94,7 @@ fn text(application: &str) -> String {
 fn value(text: &str, key: &str) -> Option<String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', '!']));
     let pairs = lines.filter_map(|line| line.split_once(['=', ':']));
-    let found = pairs.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned()).last();
+    let found = pairs.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned()).next_back();
     found.filter(|value| !value.is_empty())
 }
 

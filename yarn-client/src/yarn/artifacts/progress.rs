@@ -52,7 +52,7 @@ impl Progress {
 }
 
 fn line(done: u64, total: u64) -> String {
-    let percent = if total == 0 { 100 } else { done.min(total).saturating_mul(100) / total };
+    let percent = done.min(total).saturating_mul(100).checked_div(total).unwrap_or(100);
     format!("Uploading {} of {} bytes ({percent} %)", human::count(done), human::count(total))
 }
 

@@ -324,7 +324,7 @@ pub(super) mod tests {
         let codec = if gz { "gz" } else { "none" };
         let mut file = MAGIC.to_vec();
         let mut index = [text(codec), vlong(blocks.len() as i64)].concat();
-        let mut append = |file: &mut Vec<u8>, raw: &[u8]| {
+        let append = |file: &mut Vec<u8>, raw: &[u8]| {
             let stored = compressed(raw, gz);
             let region = [vlong(file.len() as i64), vlong(stored.len() as i64), vlong(raw.len() as i64)].concat();
             file.extend_from_slice(&stored);
