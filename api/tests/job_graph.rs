@@ -1,5 +1,7 @@
 //! The JobGraphs that programs are translated to, and the programs that are refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may
+
 use std::fmt::Write;
 use std::rc::Rc;
 

@@ -23,6 +23,7 @@ const RULES: &[Rule] = &[
     },
     rule("connectors/*", &["api", "api/derive", "graph", "taskmanager"]),
     rule("graph", &[]),
+    Rule { folder: "hadoop-rpc", may: &[], tests_may: &["tests/hadoop"] },
     rule("protocol", &["graph"]),
     rule("transport", &["graph", "protocol"]),
     rule("taskmanager", &["graph", "protocol", "transport"]),

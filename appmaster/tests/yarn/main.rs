@@ -1,6 +1,8 @@
 //! The driver against a model of YARN that allocates late, too much and the wrong thing, loses containers and answers,
 //! and is restarted. A seed decides everything; a failure prints it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may
+
 /// The model of the ResourceManager, the NodeManagers, the TaskManagers and the JobManager.
 mod world;
 

@@ -67,7 +67,7 @@ fn a_running_aggregate_emits_each_value() {
 
 #[test]
 fn functions_that_may_fail() {
-    let even = |n: &u64| if *n < 100 { Ok(n % 2 == 0) } else { Err("too large".into()) };
+    let even = |n: &u64| if *n < 100 { Ok(n.is_multiple_of(2)) } else { Err("too large".into()) };
     let twice = |n: u64, out: &mut Collector<u64>| {
         out.extend([n, n]);
         if n < 100 { Ok(()) } else { Err(format!("{n} is too large").into()) }
