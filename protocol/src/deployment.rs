@@ -3,10 +3,10 @@
 //!
 //! | what | written by | read by | where |
 //! |---|---|---|---|
-//! | [`ApplicationDescription`] | client | ApplicationMaster | [`APPLICATION_FILE`], a local resource of its container |
-//! | [`ContainerDescription`] | ApplicationMaster | TaskManager | environment, [`CONTAINER_VARIABLE`] |
-//! | [`Leader`] | each attempt of the ApplicationMaster | clients, TaskManagers | [`LEADER_FILE`] in the staging folder |
-//! | [`ClientCredentials`] | client | the same user's clients | [`CLIENT_CREDENTIALS_FILE`] in the staging folder, mode 600 |
+//! | `ApplicationDescription` | client | ApplicationMaster | `APPLICATION_FILE`, a local resource of its container |
+//! | `ContainerDescription` | ApplicationMaster | TaskManager | environment, `CONTAINER_VARIABLE` |
+//! | `Leader` | each attempt of the ApplicationMaster | clients, TaskManagers | `LEADER_FILE` in the staging folder |
+//! | `ClientCredentials` | client | the same user's clients | `CLIENT_CREDENTIALS_FILE` in the staging folder, mode 600 |
 //! | secrets | client, ApplicationMaster | ApplicationMaster, TaskManager | secret keys of YARN's container credentials |
 //!
 //! Files are JSON. Only the last two hold secrets.

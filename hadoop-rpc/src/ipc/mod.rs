@@ -1,8 +1,8 @@
 //! Hadoop RPC, version 9: connections, authentication, calls and their retries.
 //!
-//! A [`Client`] stands for a service: one server, or several of which one is active. It connects when it is first
+//! A `Client` stands for a service: one server, or several of which one is active. It connects when it is first
 //! called, carries any number of calls at once on one connection, and connects again when that is lost. What may be
-//! sent twice is decided by each method's [`Idempotence`].
+//! sent twice is decided by each method's `Idempotence`.
 
 /// Time-outs, limits and what protection is accepted.
 mod settings;

@@ -34,6 +34,9 @@ const TAIL: usize = 64 << 10;
 /// Bytes that are written at once.
 const PIECE: usize = 64 << 10;
 
+/// What the NodeManager writes about how it starts a container; what went wrong with that is in `prelaunch.err`.
+const OF_THE_START: &[&str] = &["launch_container.sh", "directory.info", "prelaunch.out"];
+
 /// Where the logs of an application are, and which of them are wanted.
 #[derive(Clone)]
 pub(crate) struct AggregatedLogs {
@@ -149,7 +152,7 @@ impl AggregatedLogs {
     pub(crate) async fn show(&self) -> Result<usize> {
         self.each(|title, content| {
             let LogTitle { node, container, name, size } = title;
-            if *size == 0 {
+            if *size == 0 || OF_THE_START.contains(&name.as_str()) {
                 return Ok(());
             }
             output::line(format!("==> {container} on {node}: {name} <=="))?;
