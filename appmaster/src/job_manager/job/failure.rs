@@ -23,13 +23,9 @@ impl JobMaster {
         self.worker_ended(place, ExecutionState::Deploying, &lost("its worker was stopped"), cx);
     }
 
-    /// The worker of the job on a TaskManager is gone, with all tasks and finished data that were on it.
+    /// The worker of the job on a TaskManager is gone, with all tasks and finished data that were on it. When the job fails
+    /// already because others have lost their connections to it, this is why.
     pub(crate) fn on_worker_lost(&mut self, place: &TaskManagerId, failure: &TaskFailure, cx: &mut Context) {
-        self.worker_ended(place, ExecutionState::Created, failure, cx);
-    }
-
-    /// A TaskManager is gone. When the job fails already because others have lost their connections to it, this is why.
-    pub(crate) fn on_task_manager_lost(&mut self, place: &TaskManagerId, failure: &TaskFailure, cx: &mut Context) {
         let is_ending =
             |subtask: &usize| self.place(*subtask) == Some(place) && self.state(*subtask) == ExecutionState::Canceling;
         if let Some(first) = (0..self.graph.subtasks.len()).find(is_ending) {
@@ -40,7 +36,7 @@ impl JobMaster {
                 _ => {}
             }
         }
-        self.on_worker_lost(place, failure, cx);
+        self.worker_ended(place, ExecutionState::Created, failure, cx);
     }
 
     /// Fails what is on a TaskManager and has come at least as far as `least`.

@@ -152,7 +152,7 @@ impl JobManager {
             self.cx.actions.push(Action::CloseConnection { connection });
         }
         for job in jobs {
-            self.with_job(job, |job, cx| job.on_task_manager_lost(id, &failure, cx));
+            self.with_job(job, |job, cx| job.on_worker_lost(id, &failure, cx));
         }
         self.cx.task_managers.remove(id);
         self.cx.queue.changed = true;
