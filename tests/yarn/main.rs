@@ -17,7 +17,7 @@ mod user;
 /// Jobs in applications of their own, and in sessions.
 mod deployment;
 
-/// Killed containers, attempts and nodes.
+/// Clients that leave.
 mod killing;
 
 /// What is wrong is told, soon, with what to do.
