@@ -182,13 +182,18 @@ impl Uploader {
         let upload = tokio::task::spawn_blocking(move || preparing.to_upload()).await;
         let upload =
             upload.map_err(|error| ClientError::failed("preparing an upload did not end").because(&error))??;
-        let how = Upload { replication: self.replication, mode: FILE_MODE, existing: Existing::Replace };
+        let how = Upload { replication: self.replication, mode: FILE_MODE, existing: Existing::Refuse };
         let (progress, before) = (Arc::clone(progress), std::sync::atomic::AtomicU64::new(0));
         let tell = move |so_far: u64| {
             let before = before.swap(so_far, std::sync::atomic::Ordering::Relaxed);
             progress.add(so_far.saturating_sub(before));
         };
-        let status = self.hdfs.upload(upload.path(), &path, how, tell).await.map_err(|error| failed(&error))?;
+        let status = match self.hdfs.upload(upload.path(), &path, how, tell).await {
+            // Another client was quicker; its containers rely on the time stamp of its file.
+            Err(error) if error.is_already_there() => self.hdfs.status(&path).await,
+            uploaded => uploaded,
+        };
+        let status = status.map_err(|error| failed(&error))?;
         if status.length != content.size {
             // It must not stay under a hash that is not its own.
             let _ = self.hdfs.delete(&path).await;
