@@ -20,7 +20,8 @@ where
     type Out = Out;
     const FALLIBLE: bool = false;
 
-    #[inline]
+    // Inlined always, as `Chained` is and for its reason: a source calls the chain in several places.
+    #[inline(always)]
     fn process(&mut self, record: In, output: &mut impl Output<Out>) -> Result<(), BoxError> {
         output.collect((self.0)(record));
         Ok(())
@@ -39,7 +40,7 @@ where
 {
     type Out = Out;
 
-    #[inline]
+    #[inline(always)]
     fn process(&mut self, record: In, output: &mut impl Output<Out>) -> Result<(), BoxError> {
         output.collect((self.0)(record)?);
         Ok(())
@@ -59,7 +60,7 @@ where
     type Out = T;
     const FALLIBLE: bool = false;
 
-    #[inline]
+    #[inline(always)]
     fn process(&mut self, record: T, output: &mut impl Output<T>) -> Result<(), BoxError> {
         if (self.0)(&record) {
             output.collect(record);

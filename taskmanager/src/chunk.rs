@@ -4,12 +4,13 @@ use std::mem::ManuallyDrop;
 
 use crate::data::{Data, DecodeError, places_for, take};
 
-/// A batch of records. On the way to a keyed operator each record travels with the hash of its key.
+/// A batch of records. On the way to a keyed operator each record travels with the hash of its key, inside a worker: between
+/// workers eight more bytes a record cost more than hashing once again.
 #[derive(Debug)]
 pub struct Chunk<T> {
     /// The records.
     pub records: Vec<T>,
-    /// The hash of each record's key, in the same order; empty where records have no key.
+    /// The hash of each record's key, in the same order; empty where records have no key, or came from another worker.
     pub hashes: Vec<u64>,
 }
 
@@ -45,20 +46,17 @@ pub enum Element<T> {
 }
 
 const DATA: u8 = 0;
-const KEYED_DATA: u8 = 1;
-const END_OF_PARTITION: u8 = 2;
+const END_OF_PARTITION: u8 = 1;
 
 impl<T: Data> Element<T> {
-    /// Appends the wire form.
+    /// Appends the wire form: what the records are, without hashes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::EndOfPartition => out.push(END_OF_PARTITION),
             Self::Chunk(chunk) => {
-                let keyed = !chunk.hashes.is_empty();
-                out.push(if keyed { KEYED_DATA } else { DATA });
+                out.push(DATA);
                 u32::try_from(chunk.records.len()).unwrap_or(u32::MAX).encode(out);
-                out.reserve(chunk.hashes.len() * size_of::<u64>() + chunk.records.len() * size_of::<T>());
-                chunk.hashes.iter().for_each(|hash| hash.encode(out));
+                out.reserve(chunk.records.len() * size_of::<T>());
                 chunk.records.iter().for_each(|record| record.encode(out));
             }
         }
@@ -72,14 +70,8 @@ impl<T: Data> Element<T> {
         recycled.clear();
         let element = match take::<1>(&mut input)?[0] {
             END_OF_PARTITION => Self::EndOfPartition,
-            kind @ (DATA | KEYED_DATA) => {
+            DATA => {
                 let count = u32::decode(&mut input)? as usize;
-                if kind == KEYED_DATA {
-                    let (hashes, rest) =
-                        input.split_at_checked(count.saturating_mul(8)).ok_or(DecodeError::TRUNCATED)?;
-                    recycled.hashes.extend(hashes.as_chunks::<8>().0.iter().map(|hash| u64::from_le_bytes(*hash)));
-                    input = rest;
-                }
                 recycled.records.reserve(places_for::<T>(count, input));
                 for _ in 0..count {
                     if input.is_empty() && size_of::<T>() > 0 {
@@ -179,7 +171,7 @@ mod tests {
         let mut bytes = Vec::new();
         Element::Chunk(chunk).encode(&mut bytes);
         let Ok(Element::Chunk(read)) = Element::<(u64, String)>::decode(&bytes, Chunk::default()) else { panic!() };
-        assert_eq!((read.records[0].1.as_str(), read.records[1].0, read.hashes), ("a", 2, vec![7, 8]));
+        assert_eq!((read.records[0].1.as_str(), read.records[1].0, read.hashes), ("a", 2, vec![]));
         for cut in 0..bytes.len() {
             assert!(Element::<(u64, String)>::decode(&bytes[..cut], Chunk::default()).is_err());
         }

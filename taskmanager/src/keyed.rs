@@ -249,6 +249,18 @@ where
         &self.context.flags
     }
 
+    /// The hashes of the next records' keys, which have come along where the producer is in this worker.
+    #[inline(always)]
+    fn find_hashes(&self, records: &ChunkCursor<T>, hashes: &mut [u64]) {
+        match records.rest() {
+            (records, []) => {
+                let keys = records.iter().map(|record| self.selector.key_hash(record));
+                hashes.iter_mut().zip(keys).for_each(|(hash, key)| *hash = key);
+            }
+            (_, known) => hashes.copy_from_slice(&known[..hashes.len()]),
+        }
+    }
+
     #[inline(always)]
     fn merge(&mut self, hash: u64, record: T) {
         let Self { selector, function, table, error, .. } = self;
@@ -285,7 +297,7 @@ where
         while !self.flags().interrupted() && records.remaining() > 0 {
             let taken = records.remaining().min(BETWEEN_CHECKS);
             let hashes = &mut hashes[..taken];
-            hashes.copy_from_slice(&records.rest().1[..taken]);
+            self.find_hashes(records, hashes);
             hashes.iter().take(AHEAD).for_each(|hash| self.table.prefetch(*hash));
             for at in 0..taken {
                 if let Some(hash) = hashes.get(at + AHEAD) {

@@ -7,7 +7,7 @@ use std::fs::{File, read_dir};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
-use flink_examples::keyed_count::mix;
+use flink_examples::keyed_count::key_of;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -53,7 +53,7 @@ fn count_keys(keys: u64, events: u64) {
     let mut counts: HashMap<u64, u64> = HashMap::new();
     let mut sum = 0u64;
     for event in 0..events {
-        let count = counts.entry(mix(event) % keys).or_default();
+        let count = counts.entry(key_of(event, keys)).or_default();
         *count += 1;
         sum = sum.wrapping_add(*count);
     }

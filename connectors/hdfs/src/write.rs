@@ -286,7 +286,12 @@ fn broken(
     match result {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
-            let hopeless = !matches!(error, HdfsError::IOError(_) | HdfsError::DataTransferError(_));
+            let hopeless = match &error {
+                HdfsError::IOError(_) | HdfsError::DataTransferError(_) => false,
+                // A new block was asked for before a DataNode has told of the last one. Java's client waits, and asks again.
+                HdfsError::RPCError(class, _) => !class.ends_with(".NotReplicatedYetException"),
+                _ => true,
+            };
             Err(Broken { error: attempt.failed(&Failure::Transfer(error), &service.nodes), hopeless })
         }
         Err(_) => Err(attempt.ended(Ended::Late(limit)).into()),
