@@ -22,6 +22,7 @@ use crate::task_builder::TaskBuilder;
 #[derive(Clone)]
 pub struct ByValue<F>(pub(crate) F);
 
+// Inlined always: a record that goes through memory to be hashed or compared waits for its own stores.
 impl<T, K: Key, F: Fn(&T) -> K + Clone + Send + 'static> KeySelector<T> for ByValue<F> {
     type Key = K;
 
@@ -30,12 +31,12 @@ impl<T, K: Key, F: Fn(&T) -> K + Clone + Send + 'static> KeySelector<T> for ByVa
         (self.0)(record)
     }
 
-    #[inline]
+    #[inline(always)]
     fn key_hash(&self, record: &T) -> u64 {
         (self.0)(record).key_hash()
     }
 
-    #[inline]
+    #[inline(always)]
     fn same_key(&self, left: &T, right: &T) -> bool {
         (self.0)(left).is_key(&(self.0)(right))
     }
@@ -53,12 +54,12 @@ impl<T, K: Key, F: Fn(&T) -> &K + Clone + Send + 'static> KeySelector<T> for ByR
         (self.0)(record).clone()
     }
 
-    #[inline]
+    #[inline(always)]
     fn key_hash(&self, record: &T) -> u64 {
         (self.0)(record).key_hash()
     }
 
-    #[inline]
+    #[inline(always)]
     fn same_key(&self, left: &T, right: &T) -> bool {
         (self.0)(left).is_key((self.0)(right))
     }
@@ -97,12 +98,12 @@ impl<K: Key> KeySelector<(K, u64)> for CountedKey {
         key.clone()
     }
 
-    #[inline]
+    #[inline(always)]
     fn key_hash(&self, (key, _): &(K, u64)) -> u64 {
         key.key_hash()
     }
 
-    #[inline]
+    #[inline(always)]
     fn same_key(&self, (left, _): &(K, u64), (right, _): &(K, u64)) -> bool {
         left.is_key(right)
     }

@@ -47,7 +47,8 @@ pub trait Key: Data + Eq + Clone {
     fn hash_key(&self, hasher: &mut KeyHasher);
 
     /// The hash: its upper bits choose the key group, its lower bits the place in a table.
-    #[inline]
+    // Inlined always, like what it calls for short keys: a call for each record would move the record through memory.
+    #[inline(always)]
     fn key_hash(&self) -> u64 {
         let mut hasher = KeyHasher::default();
         self.hash_key(&mut hasher);
@@ -294,7 +295,7 @@ impl Data for compact_str::CompactString {
 }
 
 impl Key for compact_str::CompactString {
-    #[inline]
+    #[inline(always)]
     fn hash_key(&self, hasher: &mut KeyHasher) {
         match inline_words(self) {
             Some(words) => hasher.write_short(words, self.len()),
@@ -302,7 +303,7 @@ impl Key for compact_str::CompactString {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_key(&self, other: &Self) -> bool {
         let (Some([a, b, c]), Some([x, y, z])) = (inline_words(self), inline_words(other)) else {
             return self == other;

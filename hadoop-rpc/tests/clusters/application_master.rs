@@ -37,6 +37,12 @@ fn node(configuration: &Configuration, container: &Container, token: Token) -> C
     ContainerManagement::new(configuration, &container.node, token).unwrap()
 }
 
+async fn start(node: &ContainerManagement, container: &Container, command: &str) {
+    let context = ContainerLaunchContext { commands: vec![command.to_owned()], ..ContainerLaunchContext::default() };
+    let failures = node.start(vec![StartContainer { context, token: container.token.clone() }]).await.unwrap();
+    assert!(failures.is_empty(), "{failures:?}");
+}
+
 #[tokio::test]
 async fn containers_are_asked_for_started_looked_at_and_stopped() {
     let cluster = Cluster::shared(Variant::Plain);
@@ -156,13 +162,17 @@ async fn a_repeated_heartbeat_gets_the_same_answer() {
     let application = Application::start(&yarn, &configuration, |_| {}).await;
     let (mut master, _) = application.register(1).await;
     let asks = vec![ResourceRequest::anywhere(1, Resource::new(64, 1), 2, 0)];
-    let first = master.client.allocate(&AllocateRequest { asks, ..AllocateRequest::default() }).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let again = AllocateRequest { response_id: first.response_id, ..AllocateRequest::default() };
-    let one = master.client.allocate(&again).await.unwrap();
-    let two = master.client.allocate(&again).await.unwrap();
-    assert_eq!(one, two);
-    assert!(!one.allocated.is_empty(), "{one:?}");
+    master.next.asks = asks;
+    let mut again = master.next.clone();
+    let mut one = master.heartbeat().await;
+    let began = std::time::Instant::now();
+    while one.allocated.is_empty() {
+        assert!(began.elapsed() < PATIENCE, "nothing came");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        again = master.next.clone();
+        one = master.heartbeat().await;
+    }
+    assert_eq!(master.client.allocate(&again).await.unwrap(), one);
     let wrong = AllocateRequest { response_id: 77, ..AllocateRequest::default() };
     let error = master.client.allocate(&wrong).await.unwrap_err();
     assert!(error.is_remote("InvalidApplicationMasterRequestException"), "{error}");
@@ -177,16 +187,20 @@ async fn a_second_attempt_takes_over_the_containers() {
     let (yarn, configuration) = (client(&cluster, "alice"), configuration(&cluster));
     let application = Application::start(&yarn, &configuration, |submission| submission.max_attempts = Some(2)).await;
     let (mut master, _) = application.register(1).await;
-    let (kept, token) = container(&mut master, ResourceRequest::anywhere(1, Resource::new(64, 1), 1, 0)).await;
+    master.next.asks = on_host("127.0.0.3", 0);
+    let (kept, token) = container(&mut master, ResourceRequest::anywhere(2, Resource::new(64, 1), 0, 0)).await;
     let node_one = node(&configuration, &kept, token.unwrap());
-    let context = ContainerLaunchContext { commands: vec!["sleep 100".into()], ..ContainerLaunchContext::default() };
-    assert!(node_one.start(vec![StartContainer { context, token: kept.token.clone() }]).await.unwrap().is_empty());
+    start(&node_one, &kept, "sleep 100").await;
     let began = std::time::Instant::now();
     while node_one.statuses(&[kept.id]).await.unwrap().0[0].state != ContainerState::Running {
         assert!(began.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    master.heartbeat().await;
+    // The ResourceManager keeps what it knows to be running: when it hears that a later one has ended there, it knows.
+    master.next.asks = on_host("127.0.0.3", 1);
+    let (later, _) = container(&mut master, ResourceRequest::anywhere(2, Resource::new(64, 1), 0, 1)).await;
+    start(&node_one, &later, "true").await;
+    master.until(|response| response.completed.into_iter().find(|status| status.id == later.id)).await;
 
     application.fail(1);
     let (second, registration) = application.register(2).await;
