@@ -18,7 +18,7 @@ use crate::keyed::{ByReference, ByValue, KeyedStream};
 use crate::partition::CustomRouter;
 use crate::side_output::OutputTag;
 use crate::stream_graph::{
-    Chaining, Node, NodeId, NodeInput, OperatorMeta, Prepare, SideOutput, SourceMeta, StreamGraph, cloner_of,
+    Chaining, Node, NodeId, NodeInput, OperatorMeta, SideOutput, SinkOnClient, SourceMeta, StreamGraph, cloner_of,
 };
 use crate::task_builder::{NodeFactory, Route, RouterFactory, TaskBuilder};
 
@@ -33,7 +33,7 @@ pub struct DataStream<T, C = Start<T>> {
     pub(crate) inputs: Vec<NodeInput>,
     pub(crate) operators: Vec<OperatorMeta>,
     pub(crate) source: Option<SourceMeta>,
-    pub(crate) prepare: Option<Prepare>,
+    pub(crate) sink: Option<Arc<dyn SinkOnClient>>,
     pub(crate) record: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -115,7 +115,7 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
         operators: Vec<OperatorMeta>,
     ) -> Self {
         let record = std::marker::PhantomData;
-        Self { environment: environment.clone(), chain, inputs, operators, source: None, prepare: None, record }
+        Self { environment: environment.clone(), chain, inputs, operators, source: None, sink: None, record }
     }
 
     /// Puts an operator behind the chain.
@@ -132,7 +132,7 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
             inputs: self.inputs,
             operators: self.operators,
             source: self.source,
-            prepare: self.prepare,
+            sink: self.sink,
             record: std::marker::PhantomData,
         }
     }
@@ -154,7 +154,7 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
             blocking: false,
             record_type: T::type_name(),
             source: self.source,
-            prepare: self.prepare,
+            sink: self.sink,
             is_sink: false,
             factory: Arc::new(ChainFactory { chain: self.chain, terminal }),
             cloner: None,

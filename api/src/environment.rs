@@ -12,6 +12,7 @@ use crate::chain::Chain;
 use crate::datastream::DataStream;
 use crate::executor::{ExecuteError, Executor, JobClient, Program};
 use crate::sequence::SequenceSource;
+use crate::settling::Sinks;
 use crate::source::Source;
 use crate::sources::{CollectionSource, FromSource, GeneratorSource, Tick};
 use crate::stream_graph::{OperatorMeta, StreamGraph};
@@ -140,14 +141,14 @@ impl StreamExecutionEnvironment {
     /// # Errors
     /// The graph or a setting is wrong, or the job was refused.
     pub fn execute_async(&self, job_name: &str) -> Result<Box<dyn JobClient>, ExecuteError> {
-        let program = self.translate(job_name)?;
+        let (program, sinks) = self.translate(job_name)?;
         let executor = {
             let mut state = self.0.borrow_mut();
             state.graph = StreamGraph::default();
             state.action += 1;
             state.executor.clone()
         };
-        executor.submit(program)
+        Ok(sinks.settling(executor.submit(program)?))
     }
 
     /// The JobGraph of what the program has built so far.
@@ -155,10 +156,10 @@ impl StreamExecutionEnvironment {
     /// # Errors
     /// The graph or a setting is wrong.
     pub fn job_graph(&self, job_name: &str) -> Result<JobGraph, ExecuteError> {
-        Ok(self.translate(job_name)?.graph)
+        Ok(self.translate(job_name)?.0.graph)
     }
 
-    fn translate(&self, job_name: &str) -> Result<Program, ExecuteError> {
+    fn translate(&self, job_name: &str) -> Result<(Program, Sinks), ExecuteError> {
         let state = self.0.borrow();
         check_settings(&state.own)?;
         translate(&state.graph, &state.configuration, job_name, state.action, state.executor.plans(state.action))

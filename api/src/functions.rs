@@ -1,6 +1,9 @@
 //! The functions that users give, as operators.
 
+use std::time::Duration;
+
 use flink_graph::Configuration;
+use flink_graph::id::stable_hash;
 use flink_taskmanager::data::Data;
 use flink_taskmanager::operator::{BoxError, Operator, OperatorContext, OperatorError, Output, SharedAccumulators};
 
@@ -244,6 +247,23 @@ impl RuntimeContext {
     #[must_use]
     pub fn configuration(&self) -> &Configuration {
         &self.0.configuration
+    }
+
+    /// The time of day, since the beginning of 1970 (UTC). Functions that ask for it here, and not the operating system, give
+    /// the same results in every run of a simulation with one seed.
+    #[must_use]
+    pub fn current_processing_time(&self) -> Duration {
+        self.0.clock.since_1970()
+    }
+
+    /// A seed for the function's own random numbers: another one for each job, operator and subtask, and the same one for every
+    /// attempt.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)] // both halves count
+    pub fn random_seed(&self) -> u64 {
+        let OperatorContext { job, operator, subtask, .. } = &self.0;
+        let hash = stable_hash(format!("{job} {operator} {subtask}").as_bytes());
+        (hash ^ hash >> 64) as u64
     }
 }
 

@@ -295,7 +295,7 @@ where
         let context = if combines { builder.consumer_context(route) } else { builder.last_context() };
         let router = KeyRouter::new(selector.instance(), routing, writer, context);
         Ok(if combines {
-            KeyedOutput::Combining(CombiningRouter::new(router, combiner.instance()))
+            KeyedOutput::Combining(CombiningRouter::new(router, combiner.instance(), builder.pre_aggregation_bytes()?))
         } else {
             KeyedOutput::Plain(router)
         })

@@ -62,6 +62,9 @@ mod task_builder;
 /// The program as a graph of chains.
 mod stream_graph;
 
+/// What sinks do when their job has finished.
+mod settling;
+
 /// What is refused before anything runs.
 mod checks;
 
@@ -75,6 +78,7 @@ pub use executor::{ExecuteError, Executor, JobClient, Program};
 pub use flink_derive::{Data, Key};
 pub use flink_graph::{AccumulatorValue, Accumulators, Configuration, JobId, JobStatus, RuntimeMode};
 pub use flink_protocol::client::JobResult;
+pub use flink_taskmanager::clock::Clock;
 pub use flink_taskmanager::data::{self, Data, DecodeError, Key, KeyHasher};
 pub use flink_taskmanager::operator::{BoxError, Output, SharedAccumulators, TaskWaker};
 pub use functions::{ProcessContext, ProcessFunction, RuntimeContext};

@@ -154,12 +154,12 @@ where
             inputs: stream.inputs,
             operators: stream.operators,
             source: stream.source,
-            prepare: None,
+            sink: None,
             record: std::marker::PhantomData,
         };
         let mut alone = before.boxed().then("", operator);
         alone.operators = last.into_iter().collect();
-        alone.prepare = stream.prepare;
+        alone.sink = stream.sink;
         alone.boxed()
     }
 }

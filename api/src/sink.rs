@@ -44,6 +44,13 @@ pub trait Sink<T>: Clone + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Removes what [`commit`](Self::commit) has kept for the case that it runs again: the job has finished, and where that is
+    /// recorded nothing runs again. Runs on the client, where `main` waits for the job; so what is kept may stay, when nobody
+    /// waits. What fails here is not heard of.
+    fn settle(&self, context: &SinkContext) {
+        let _ = context;
+    }
+
     /// Removes what the writers of this attempt have left, as far as that is possible.
     fn abort(&self, context: &SinkContext) {
         let _ = context;
@@ -53,7 +60,7 @@ pub trait Sink<T>: Clone + Send + Sync + 'static {
 /// Who writes.
 #[derive(Debug, Clone)]
 pub struct SinkContext {
-    /// The job.
+    /// The job; 0 before it is submitted.
     pub job: flink_graph::JobId,
     /// Index of the subtask; 0 on the client.
     pub subtask: u32,

@@ -9,11 +9,11 @@ use flink_graph::{AccumulatorValue, ShipStrategy, options};
 use flink_taskmanager::data::Data;
 use flink_taskmanager::operator::{BoxError, Operator, OperatorContext, Output};
 
-use crate::chain::{Chain, ChainOperator, Prototype};
+use crate::chain::{Chain, ChainOperator};
 use crate::datastream::DataStream;
 use crate::environment::StreamExecutionEnvironment;
 use crate::sink::{Sink, SinkContext, SinkWriter};
-use crate::stream_graph::{Chaining, Node, NodeId};
+use crate::stream_graph::{Chaining, Node, NodeId, SinkOnClient};
 
 fn sink_context(context: &OperatorContext) -> SinkContext {
     SinkContext {
@@ -122,6 +122,22 @@ impl<T, S: Sink<T>> Drop for CommitOperator<T, S> {
     }
 }
 
+/// A sink where the job is submitted.
+struct OnClient<T, S> {
+    sink: S,
+    record: PhantomData<fn() -> T>,
+}
+
+impl<T, S: Sink<T>> SinkOnClient for OnClient<T, S> {
+    fn prepare(&self, context: &SinkContext) -> Result<(), BoxError> {
+        self.sink.prepare(context)
+    }
+
+    fn settle(&self, context: &SinkContext) {
+        self.sink.settle(context);
+    }
+}
+
 /// A sink in the program, to set it up.
 pub struct DataStreamSink {
     environment: StreamExecutionEnvironment,
@@ -171,9 +187,8 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
 
     fn named_sink<S: Sink<T>>(self, name: &str, sink: S) -> DataStreamSink {
         let environment = self.environment.clone();
-        let checked = Prototype::new(sink.clone());
         let mut writer = self.boxed().then(name, WriterOperator::new(sink.clone()));
-        writer.prepare = Some(Arc::new(move |context| checked.instance().prepare(context)));
+        writer.sink = Some(Arc::new(OnClient { sink: sink.clone(), record: PhantomData }));
         let written = writer.boxed();
         let node = written.inputs[0].node;
         environment.with_graph(|graph| graph.node_mut(node).is_sink = true);

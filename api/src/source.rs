@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flink_taskmanager::clock::Clock;
 use flink_taskmanager::data::Data;
 use flink_taskmanager::operator::{BoxError, Output, SharedAccumulators, TaskWaker};
 
@@ -78,6 +79,8 @@ pub struct ReaderContext {
     pub configuration: flink_graph::Configuration,
     /// Wakes the task after [`ReaderStatus::Pending`].
     pub waker: TaskWaker,
+    /// The time of day; [`SourceReader::poll`] is told how long the task has run.
+    pub clock: Clock,
     /// Accumulators of the subtask.
     pub accumulators: SharedAccumulators,
 }

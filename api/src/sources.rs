@@ -1,10 +1,11 @@
 //! Sources as chains, and those that come with the engine: collections, sequences, generators.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use flink_graph::InputSplit;
 use flink_taskmanager::chunk::ChunkCursor;
+use flink_taskmanager::clock::Clock;
 use flink_taskmanager::data::{Data, DecodeError};
 use flink_taskmanager::driver::{Driver, SourceChain, SourceDriver, SourceStatus};
 use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorContext, OperatorError, Output, Stage};
@@ -55,6 +56,7 @@ impl<S: Source> Chain for FromSource<S> {
             parallelism: context.parallelism,
             configuration: context.configuration.clone(),
             waker: context.waker.clone(),
+            clock: context.clock.clone(),
             accumulators: context.accumulators.clone(),
         })?;
         Ok(Box::new(SourceHead { reader, next, context }))
@@ -142,7 +144,7 @@ fn even_ranges(what: &str, count: u64, parallelism: u32) -> Vec<SourceSplit<(u64
         split: (begin, end),
         description: format!("{what} [{begin}, {end})"),
         hosts: Vec::new(),
-        length: end - begin,
+        length: 0,
     };
     ranges.map(split).collect()
 }
@@ -234,10 +236,10 @@ impl<F> GeneratorSource<F> {
         Self { function, count, rate: None }
     }
 
-    /// Limits all subtasks together to a number of records a second.
+    /// Limits all subtasks together to a number of records a second, which must be above 0.
     #[must_use]
     pub fn rate_per_second(self, rate: f64) -> Self {
-        Self { rate: (rate > 0.0).then_some(rate), ..self }
+        Self { rate: Some(rate), ..self }
     }
 }
 
@@ -255,12 +257,17 @@ where
     }
 
     fn enumerate_splits(&self, context: &EnumeratorContext) -> Result<Vec<SourceSplit<(u64, u64)>>, BoxError> {
+        if let Some(rate) = self.rate.filter(|rate| !(*rate > 0.0 && rate.is_finite())) {
+            return Err(
+                format!("a rate of {rate} records a second is not possible: it must be a number above 0").into()
+            );
+        }
         Ok(even_ranges("records", self.count.unwrap_or(u64::MAX), context.parallelism))
     }
 
     fn create_reader(&self, context: ReaderContext) -> Result<Self::Reader, BoxError> {
-        let pace =
-            self.rate.map(|rate| Pace { rate: rate / f64::from(context.parallelism.max(1)), begin: None, sent: 0 });
+        let share = |rate| rate / f64::from(context.parallelism.max(1));
+        let pace = self.rate.map(|rate| Pace { rate: share(rate), clock: context.clock, begin: None, sent: 0 });
         Ok(GeneratorReader { function: self.function.clone(), range: 0..0, pace })
     }
 }
@@ -268,7 +275,8 @@ where
 /// Keeps one subtask at its share of the rate.
 struct Pace {
     rate: f64,
-    /// When the first record was due: by the worker's clock, and since 1970.
+    clock: Clock,
+    /// When the first record was due: since the task's worker started, and since 1970.
     begin: Option<(Duration, Duration)>,
     sent: u64,
 }
@@ -298,8 +306,7 @@ where
     fn poll_paced(&mut self, now: Duration, output: &mut impl Output<T>) -> Option<ReaderStatus> {
         let Self { function, range, pace } = self;
         let pace = pace.as_mut()?;
-        let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (begin, begin_1970) = *pace.begin.get_or_insert_with(|| (now, since_1970()));
+        let (begin, begin_1970) = *pace.begin.get_or_insert_with(|| (now, pace.clock.since_1970()));
         for _ in 0..BURST {
             let due = pace.due(begin);
             if due > now {

@@ -79,8 +79,14 @@ impl NodeInput {
 /// Finds the splits of a source, when a job is submitted.
 pub(crate) type Enumerate = Arc<dyn Fn(&EnumeratorContext) -> Result<Vec<InputSplit>, BoxError> + Send + Sync>;
 
-/// Checks a sink, when a job is submitted.
-pub(crate) type Prepare = Arc<dyn Fn(&SinkContext) -> Result<(), BoxError> + Send + Sync>;
+/// What a sink does where the job is submitted, the type of its records hidden.
+pub(crate) trait SinkOnClient: Send + Sync {
+    /// [`Sink::prepare`](crate::sink::Sink::prepare).
+    fn prepare(&self, context: &SinkContext) -> Result<(), BoxError>;
+
+    /// [`Sink::settle`](crate::sink::Sink::settle).
+    fn settle(&self, context: &SinkContext);
+}
 
 /// Makes a side output, its type hidden.
 pub(crate) type SideFactory =
@@ -116,7 +122,7 @@ pub(crate) struct Node {
     pub(crate) blocking: bool,
     pub(crate) record_type: String,
     pub(crate) source: Option<SourceMeta>,
-    pub(crate) prepare: Option<Prepare>,
+    pub(crate) sink: Option<Arc<dyn SinkOnClient>>,
     /// True for a node that ends in a sink: a job needs one.
     pub(crate) is_sink: bool,
     pub(crate) factory: Arc<dyn NodeFactory>,

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use flink_graph::{JobVertexId, ShipStrategy};
+use flink_graph::{JobVertexId, ShipStrategy, options};
 use flink_taskmanager::chunk::{Chunk, ChunkCursor};
 use flink_taskmanager::data::Data;
 use flink_taskmanager::driver::Driver;
@@ -111,7 +111,7 @@ impl<'a> TaskBuilder<'a> {
     fn output_over<T: Data>(&mut self, edges: &[EdgePlan], tag: Option<&str>) -> Result<SharedOutput<T>, BoxError> {
         let clone = self.graph.cloner::<T>(self.node, tag);
         let consumers = edges.iter().map(|edge| self.consumer(*edge, clone.as_ref())).collect::<Result<Vec<_>, _>>()?;
-        let bytes = self.setup.configuration.get(&flink_graph::options::CHUNK_SIZE)?.bytes();
+        let bytes = self.setup.configuration.get(&options::CHUNK_SIZE)?.bytes();
         let clone = clone.filter(|_| consumers.len() > 1);
         if consumers.len() > 1 && clone.is_none() {
             return Err("a stream with several consumers needs records that can be cloned".into());
@@ -156,6 +156,10 @@ impl<'a> TaskBuilder<'a> {
     /// How keys are spread over the subtasks of a consumer.
     pub(crate) fn key_routing(&self, route: Route) -> Result<KeyRouting, BoxError> {
         self.setup.key_routing(route.output)
+    }
+
+    pub(crate) fn pre_aggregation_bytes(&self) -> Result<usize, BoxError> {
+        Ok(self.setup.configuration.get(&options::PRE_AGGREGATION_SIZE)?.bytes())
     }
 
     /// The side outputs of the operator at `place`, which only the last operator of a node has.

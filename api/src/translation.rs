@@ -15,9 +15,10 @@ use flink_taskmanager::setup::{JobProgram, TaskSetup};
 use crate::checks::{arguments, check_clones, check_mistakes, check_side_outputs};
 use crate::environment::NO_JOB;
 use crate::executor::{ExecuteError, Program};
+use crate::settling::Sinks;
 use crate::sink::SinkContext;
 use crate::source::{Boundedness, EnumeratorContext};
-use crate::stream_graph::{Chaining, Node, NodeId, NodeInput, StreamGraph};
+use crate::stream_graph::{Chaining, Node, NodeId, NodeInput, SinkOnClient, StreamGraph};
 use crate::task_builder::{EdgePlan, NodePlan, TaskBuilder, VertexPlan};
 
 /// A stream graph with the place of each node in its vertex.
@@ -39,18 +40,19 @@ impl JobProgram for StreamProgram {
     }
 }
 
-/// Makes the JobGraph of a program; `plans` says whether splits are found and sinks checked.
+/// Makes the JobGraph of a program; `plans` says whether splits are found and sinks checked, here on the client.
 pub(crate) fn translate(
     graph: &StreamGraph,
     configuration: &Configuration,
     job_name: &str,
     action: u32,
     plans: bool,
-) -> Result<Program, ExecuteError> {
+) -> Result<(Program, Sinks), ExecuteError> {
     let translation = Translation::new(graph, configuration)?;
+    let sinks = translation.sinks().filter(|_| plans).map(|(_, sink, context)| (sink.clone(), context)).collect();
     let (job_graph, program) = translation.finish(job_name, action, plans)?;
     job_graph.validate()?;
-    Ok(Program { graph: job_graph, runtime: Arc::new(program) })
+    Ok((Program { graph: job_graph, runtime: Arc::new(program) }, Sinks(sinks)))
 }
 
 /// What the nodes of a program come to.
@@ -357,9 +359,9 @@ impl<'a> Translation<'a> {
         operators
     }
 
-    fn prepare_sinks(&self) -> Result<(), ExecuteError> {
-        for id in &self.used {
-            let Some(prepare) = &self.graph.node(*id).prepare else { continue };
+    /// The sinks that are used, with what each is told on the client.
+    fn sinks(&self) -> impl Iterator<Item = (NodeId, &Arc<dyn SinkOnClient>, SinkContext)> {
+        self.used.iter().filter_map(|id| {
             let context = SinkContext {
                 job: NO_JOB,
                 subtask: 0,
@@ -368,8 +370,14 @@ impl<'a> Translation<'a> {
                 configuration: self.configuration.clone(),
                 accumulators: SharedAccumulators::default(),
             };
-            prepare(&context)
-                .map_err(|source| ExecuteError::Prepare { operator: self.graph.operator_name(*id, 0), source })?;
+            Some((*id, self.graph.node(*id).sink.as_ref()?, context))
+        })
+    }
+
+    fn prepare_sinks(&self) -> Result<(), ExecuteError> {
+        for (id, sink, context) in self.sinks() {
+            let refused = |source| ExecuteError::Prepare { operator: self.graph.operator_name(id, 0), source };
+            sink.prepare(&context).map_err(refused)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use flink_api::{
 };
 use flink_graph::{Accumulators, InputSplit, JobGraph, JobVertex};
 use flink_protocol::task_manager::InputChannelDescriptor;
+use flink_taskmanager::clock::Clock;
 use flink_taskmanager::driver::{Driver, SplitExchange, Step, TaskError};
 use flink_taskmanager::input::{ChannelConnector, CreditReturn, RemoteInbox};
 use flink_taskmanager::operator::{TaskFlags, TaskWaker};
@@ -119,6 +120,7 @@ fn setup(
         configuration: graph.configuration.clone(),
         flags: Arc::new(TaskFlags::default()),
         waker: TaskWaker::new(|| {}),
+        clock: Clock::system(),
         counters: TaskCounters::default(),
         splits,
         partitions: partitions.clone(),

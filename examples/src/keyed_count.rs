@@ -1,5 +1,3 @@
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use flink::accumulators::Histogram;
 use flink::prelude::*;
 
@@ -56,11 +54,10 @@ impl ProcessFunction<Event> for MeasureLatency {
     fn process(
         &mut self,
         event: Event,
-        _: &mut ProcessContext<'_>,
+        context: &mut ProcessContext<'_>,
         output: &mut impl Output<Event>,
     ) -> Result<(), BoxError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
-        let now = u64::try_from(now)?;
+        let now = u64::try_from(context.runtime_context().current_processing_time().as_nanos())?;
         if self.first == 0 {
             self.first = event.due_nanos;
         }

@@ -310,6 +310,8 @@ pub mod options {
         WORKER_START_TIMEOUT: Duration = "taskmanager.worker.start-timeout", Some("2 min");
         /// Size at which a chunk of records is handed on to the next task.
         CHUNK_SIZE: MemorySize = "taskmanager.memory.segment-size", Some("32 kb");
+        /// Memory in which a subtask merges the records of a key before they go through a shuffle, in BATCH mode.
+        PRE_AGGREGATION_SIZE: MemorySize = "taskmanager.memory.pre-aggregation.size", Some("24 mb");
         /// Number of chunks that one channel between two tasks holds before its producer waits.
         CHANNEL_CHUNKS: u32 = "taskmanager.network.memory.buffers-per-channel", Some("4");
         /// Largest encoded record that may cross the network.
@@ -395,6 +397,9 @@ pub mod options {
         SOURCE_MAX_LINE_LENGTH: MemorySize = "source.text.max-line-length", Some("16 mb");
         /// Largest input split of a text file.
         SOURCE_SPLIT_SIZE: MemorySize = "source.file.split-size", Some("64 mb");
+        /// How long a task waits, when the only splits left are near another task that runs, before it reads one of them from
+        /// afar. 0 turns it off.
+        SPLIT_LOCALITY_WAIT: Duration = "source.split.locality-wait", Some("500 ms");
         /// Longest time that a client which follows a job looks for a JobManager that it has lost.
         CLIENT_TIMEOUT: Duration = "client.timeout", Some("60 s");
         /// Folder from which relative paths of inputs and outputs are taken; where the process was started when not set.
@@ -451,6 +456,13 @@ pub mod options {
         KERBEROS_PRINCIPAL: Option<String> = "security.kerberos.login.principal", None;
         /// Keytab to log in with; on YARN the ApplicationMaster gets it, too, so that it outlives the tokens.
         KERBEROS_KEYTAB: Option<String> = "security.kerberos.login.keytab", None;
+        /// HDFS file systems beside the default one that jobs use on a secure cluster, such as hdfs://other:8020: tokens are
+        /// obtained for them, too.
+        KERBEROS_FILE_SYSTEMS: Option<String> = "security.kerberos.access.hadoopFileSystems", None;
+        /// Part of the tokens' life after which the ApplicationMaster obtains new ones with its keytab.
+        TOKENS_RENEWAL_RATIO: f64 = "security.delegation.tokens.renewal.time-ratio", Some("0.75");
+        /// Longest pause after an attempt to obtain tokens that failed; it is shorter when the present ones end soon.
+        TOKENS_RETRY_BACKOFF: Duration = "security.delegation.tokens.renewal.retry.backoff", Some("1 h");
         /// Whether the keytab is put into the ApplicationMaster's container; else it must be on every node.
         YARN_SHIP_KEYTAB: bool = "yarn.security.kerberos.ship-local-keytab", Some("true");
         /// Where the keytab is in the ApplicationMaster's container, or on every node when it is not shipped.

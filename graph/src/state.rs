@@ -12,8 +12,11 @@ use serde::{Deserialize, Serialize};
 ///    │       FAILING ◄─────┘ ─► FAILED              (it did not)
 ///    ▼          │
 /// CANCELING ◄───┴── (from every state that is not terminal) ─► CANCELED
-/// SUSPENDED: this JobManager lost its place; another one goes on with the job
 /// ```
+///
+/// SUSPENDED is Flink's state of a job whose JobManager has lost its place. No job enters it here: a JobManager that is
+/// replaced hears no more of its jobs, and the next one shows those that were kept as its own, from CREATED on. It is listed
+/// where tools expect all of Flink's states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum JobStatus {
@@ -33,11 +36,24 @@ pub enum JobStatus {
     Finished,
     /// Ended with an error.
     Failed,
-    /// The JobManager lost its leadership; the job is not over.
+    /// Never entered, see above.
     Suspended,
 }
 
 impl JobStatus {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 9] = [
+        Self::Created,
+        Self::Running,
+        Self::Failing,
+        Self::Restarting,
+        Self::Canceling,
+        Self::Canceled,
+        Self::Finished,
+        Self::Failed,
+        Self::Suspended,
+    ];
+
     /// True when the job will not change any more anywhere.
     #[must_use]
     pub fn is_globally_terminal(self) -> bool {
@@ -49,11 +65,11 @@ impl JobStatus {
     pub fn can_become(self, next: Self) -> bool {
         use JobStatus::{Canceled, Canceling, Created, Failed, Failing, Finished, Restarting, Running, Suspended};
         match self {
-            Created => matches!(next, Running | Failing | Restarting | Canceling | Suspended),
-            Running => matches!(next, Finished | Failing | Restarting | Canceling | Suspended),
-            Restarting => matches!(next, Running | Created | Failing | Canceling | Suspended),
-            Failing => matches!(next, Failed | Canceling | Suspended),
-            Canceling => matches!(next, Canceled | Suspended),
+            Created => matches!(next, Running | Failing | Restarting | Canceling),
+            Running => matches!(next, Finished | Failing | Restarting | Canceling),
+            Restarting => matches!(next, Running | Created | Failing | Canceling),
+            Failing => matches!(next, Failed | Canceling),
+            Canceling => matches!(next, Canceled),
             Canceled | Finished | Failed | Suspended => false,
         }
     }

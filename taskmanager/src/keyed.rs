@@ -1,5 +1,6 @@
 //! Keyed operators: the routing of records by key, the pre-aggregation in front of a shuffle, and the aggregation behind it.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -91,64 +92,90 @@ impl<T: Data, S: KeySelector<T>> Stage<T> for KeyRouter<T, S> {
     }
 }
 
-/// Bytes of the table of a pre-aggregation. When it is full its contents go through the shuffle and it begins anew.
-const COMBINER_BYTES: usize = 24 << 20;
-
 /// Records after which a pre-aggregation first asks itself whether it reduces anything.
 const PROBE_RECORDS: u64 = 100_000;
 
-/// Records and hashes that wait until their places in the table have been prefetched.
+/// Records and hashes that wait until their places in the table have been prefetched, or until the table is empty again.
 struct Waiting<T> {
     records: Vec<T>,
     hashes: Vec<u64>,
 }
 
+/// What a pre-aggregation does with records.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Combining {
+    /// Merges them.
+    Merges,
+    /// Lets them wait while the table is emptied, from this place on; then it goes on, or is over.
+    Empties { from: usize, then_over: bool },
+    /// Hands them on as they are: merging them was of no use.
+    Over,
+}
+
 /// A [`KeyRouter`] that merges records of a key before they go through the shuffle. For BATCH mode, where only the last
-/// result of a key counts. It turns itself off where keys hardly repeat.
+/// result of a key counts. When its memory is used up, its contents go through the shuffle as there is room, and it begins
+/// anew. It turns itself off where keys hardly repeat.
 pub struct CombiningRouter<T, S: KeySelector<T>, F> {
     router: KeyRouter<T, S>,
     function: F,
     table: KeyedTable<T>,
+    /// Most bytes of the table and of what its records own.
+    memory: usize,
+    /// Bytes that the records of the table own.
+    owned: usize,
     waiting: Waiting<T>,
     records: u64,
     emitted: u64,
-    off: bool,
+    state: Combining,
     error: Option<BoxError>,
 }
 
 impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> {
-    /// Merges with `function` in front of `router`.
-    pub fn new(router: KeyRouter<T, S>, function: F) -> Self {
+    /// Merges with `function` in front of `router`, in so many bytes.
+    pub fn new(router: KeyRouter<T, S>, function: F, memory: usize) -> Self {
         let waiting = Waiting { records: Vec::with_capacity(BATCH), hashes: Vec::with_capacity(BATCH) };
-        let table = KeyedTable::default();
-        Self { router, function, table, waiting, records: 0, emitted: 0, off: false, error: None }
+        let (table, state) = (KeyedTable::default(), Combining::Merges);
+        Self { router, function, table, memory, owned: 0, waiting, records: 0, emitted: 0, state, error: None }
     }
 
     #[inline(never)]
     fn combine_waiting(&mut self) {
-        self.records += self.waiting.records.len() as u64;
-        let Self { router, function, table, waiting, error, .. } = self;
-        let selector = &router.selector;
-        for (record, hash) in waiting.records.drain(..).zip(waiting.hashes.drain(..)) {
-            table.upsert(
-                hash,
-                record,
-                |kept, record| selector.same_key(kept, record),
-                |record| record,
-                |kept, record| {
-                    if let Err(problem) = function.reduce(kept, record) {
-                        error.get_or_insert(problem);
-                    }
-                },
-            );
+        if !self.empty_table() {
+            return;
         }
+        if self.state == Combining::Over {
+            self.waiting.hashes.clear();
+            return self.waiting.records.drain(..).for_each(|record| self.router.collect(record));
+        }
+        self.records += self.waiting.records.len() as u64;
+        self.merge_waiting();
         if self.error.is_some() {
             self.router.context.flags.set_failed();
         }
-        let full = self.table.len() * size_of::<(u64, T)>() > COMBINER_BYTES / 2;
-        if full || self.emitted == 0 && self.records >= PROBE_RECORDS && !self.reduces() {
-            self.emit_table();
+        let bytes = self.table.len() * size_of::<(u64, T)>() * 2 + self.owned;
+        if bytes > self.memory || self.emitted == 0 && self.records >= PROBE_RECORDS && !self.reduces() {
+            self.begin_to_empty();
         }
+    }
+
+    fn merge_waiting(&mut self) {
+        let Self { router, function, table, owned, waiting, error, .. } = self;
+        let (selector, grown) = (&router.selector, Cell::new(*owned));
+        let mut reduce = |kept: &mut T, record| {
+            let before = kept.heap_bytes();
+            if let Err(problem) = function.reduce(kept, record) {
+                error.get_or_insert(problem);
+            }
+            grown.set((grown.get() + kept.heap_bytes()).saturating_sub(before));
+        };
+        for (record, hash) in waiting.records.drain(..).zip(waiting.hashes.drain(..)) {
+            let insert = |record: T| {
+                grown.set(grown.get() + record.heap_bytes());
+                record
+            };
+            table.upsert(hash, record, |kept, record| selector.same_key(kept, record), insert, &mut reduce);
+        }
+        *owned = grown.get();
     }
 
     /// Whether the shuffle sees at most four records for five that came.
@@ -156,28 +183,48 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
         (self.emitted + self.table.len() as u64) * 5 <= self.records * 4
     }
 
-    fn emit_table(&mut self) {
-        self.off = !self.reduces();
+    fn begin_to_empty(&mut self) {
+        let then_over = !self.reduces();
         self.emitted += self.table.len() as u64;
-        let KeyRouter { routing, writer, .. } = &mut self.router;
-        self.table.drain_and_keep(|hash, record| writer.write_keyed(routing.subpartition(hash), record, hash));
-        if self.off {
+        self.state = Combining::Empties { from: 0, then_over };
+        self.empty_table();
+    }
+
+    /// Goes on with emptying the table, as far as there is room; true when it need not be, or is empty.
+    fn empty_table(&mut self) -> bool {
+        let Combining::Empties { mut from, then_over } = self.state else { return true };
+        let KeyRouter { routing, writer, context, .. } = &mut self.router;
+        let flags = &context.flags;
+        if !flags.interrupted() {
+            self.table.drain_and_keep(&mut from, |hash, record| {
+                writer.write_keyed(routing.subpartition(hash), record, hash);
+                !flags.interrupted()
+            });
+        }
+        if !self.table.is_empty() {
+            self.state = Combining::Empties { from, then_over };
+            return false;
+        }
+        self.owned = 0;
+        self.state = if then_over { Combining::Over } else { Combining::Merges };
+        if then_over {
             self.table = KeyedTable::default();
         }
+        true
     }
 }
 
 impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> Output<T> for CombiningRouter<T, S, F> {
     #[inline(always)]
     fn collect(&mut self, record: T) {
-        if self.off {
+        if self.state == Combining::Over {
             return self.router.collect(record);
         }
         let hash = self.router.selector.key_hash(&record);
         self.table.prefetch(hash);
         self.waiting.hashes.push(hash);
         self.waiting.records.push(record);
-        if self.waiting.records.len() == BATCH {
+        if self.waiting.records.len() >= BATCH {
             self.combine_waiting();
         }
     }
@@ -194,16 +241,28 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> Stage<T> for CombiningRou
     }
 
     fn end(&mut self) -> bool {
-        self.combine_waiting();
-        self.emit_table();
-        self.router.context.flags.failed() || self.router.end()
+        if !self.waiting.records.is_empty() {
+            self.combine_waiting();
+        }
+        if self.state == Combining::Merges && !self.table.is_empty() {
+            self.begin_to_empty();
+        }
+        let all = self.empty_table() && self.waiting.records.is_empty() && self.table.is_empty();
+        self.router.context.flags.failed() || all && self.router.end()
     }
 
     // An idle BATCH source is one that waits for its disk: what is merged stays until the end.
     fn flush(&mut self) {}
 
     fn has_room(&mut self) -> bool {
-        self.router.has_room()
+        let room = self.router.has_room();
+        if room && matches!(self.state, Combining::Empties { .. }) {
+            let flags = self.router.context.flags.clone();
+            flags.clear_output_full();
+            // The last record that went may have filled an output again.
+            return self.empty_table() && !flags.interrupted();
+        }
+        room
     }
 
     fn take_error(&mut self) -> Option<OperatorError> {
@@ -211,8 +270,8 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> Stage<T> for CombiningRou
     }
 }
 
-/// Records that a keyed aggregate takes before it looks again whether there is room for what it emits.
-const BETWEEN_CHECKS: usize = 256;
+/// Records whose hashes a keyed aggregate looks at together.
+const TOGETHER: usize = 256;
 
 /// By how many records the prefetching of places in the table runs ahead: about as many cache misses as a processor core
 /// has under way at one time.
@@ -293,9 +352,9 @@ where
     }
 
     fn consume(&mut self, records: &mut ChunkCursor<T>) {
-        let mut hashes = [0; BETWEEN_CHECKS];
+        let mut hashes = [0; TOGETHER];
         while !self.flags().interrupted() && records.remaining() > 0 {
-            let taken = records.remaining().min(BETWEEN_CHECKS);
+            let taken = records.remaining().min(TOGETHER);
             let hashes = &mut hashes[..taken];
             self.find_hashes(records, hashes);
             hashes.iter().take(AHEAD).for_each(|hash| self.table.prefetch(*hash));
@@ -305,6 +364,10 @@ where
                 }
                 if let Some(record) = records.next_record() {
                     self.merge(hashes[at], record);
+                }
+                // In BATCH mode nothing has been emitted that could have filled an output.
+                if self.mode == RuntimeMode::Streaming && self.flags().interrupted() {
+                    break;
                 }
             }
             if self.error.is_some() {

@@ -12,6 +12,9 @@ mod key_hasher;
 /// Chunks: the batches of records that tasks hand to one another, and the events between them.
 pub mod chunk;
 
+/// The time of day, as operators see it.
+pub mod clock;
+
 /// What the operators of a chain see of one another.
 pub mod operator;
 

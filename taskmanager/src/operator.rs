@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flink_graph::{AccumulatorValue, Accumulators, Configuration, JobId};
 
 use crate::chunk::ChunkCursor;
+use crate::clock::Clock;
 
 /// Any error of user code: `?` converts every error type into it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -126,6 +127,8 @@ pub struct OperatorContext {
     pub accumulators: SharedAccumulators,
     /// Wakes the task.
     pub waker: TaskWaker,
+    /// The time of day.
+    pub clock: Clock,
 }
 
 /// The accumulators of one subtask; its operators write, the worker reads for heartbeats.

@@ -8,6 +8,7 @@ use flink_graph::{
 use flink_protocol::task_manager::{InputChannelDescriptor, TaskDeploymentDescriptor};
 
 use crate::blocking_output::BlockingOutput;
+use crate::clock::Clock;
 use crate::data::Data;
 use crate::driver::{Driver, SplitExchange};
 use crate::input::{ChannelConnector, InputGate};
@@ -43,6 +44,8 @@ pub struct TaskSetup {
     pub flags: Arc<TaskFlags>,
     /// Wakes the task.
     pub waker: TaskWaker,
+    /// The time of day.
+    pub clock: Clock,
     /// Counters of the task.
     pub counters: TaskCounters,
     /// Where a source gets its splits.
@@ -70,6 +73,7 @@ impl TaskSetup {
             flags: self.flags.clone(),
             accumulators: self.counters.accumulators.clone(),
             waker: self.waker.clone(),
+            clock: self.clock.clone(),
         }
     }
 

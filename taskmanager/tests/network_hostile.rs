@@ -21,7 +21,7 @@ use flink_taskmanager::network::{
 use flink_transport::{CertificateAuthority, Role};
 
 const JOB: JobId = JobId::from_u128(7);
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const ALLOWED_GROWTH: usize = 8 << 20;
 
 fn partition() -> PartitionId {

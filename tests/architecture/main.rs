@@ -35,6 +35,11 @@ fn names_say_what_is_inside() {
 }
 
 #[test]
+fn operators_have_no_clock_but_their_contexts() {
+    hold("clocks", &sources::other_clocks(&Workspace::load()));
+}
+
+#[test]
 fn files_are_short_and_finished() {
     hold("source files", &sources::bad_contents(&Workspace::load()));
 }

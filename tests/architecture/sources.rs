@@ -8,6 +8,9 @@ const BANNED_NAMES: &[&str] = &["common", "core", "util", "utils", "helper", "he
 /// Marks of unfinished work; put together here, so that this file has none.
 const BANNED_WORDS: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 const MOST_LINES: usize = 1000;
+/// Crates whose code runs in tasks.
+const HAVE_OPERATORS: &[&str] = &["flink-api", "flink-files", "flink-examples", "flink-graph"];
+const OTHER_CLOCKS: &[&str] = &["SystemTime::now", "Instant::now", "UNIX_EPOCH.elapsed"];
 
 /// Crates and modules with names that say nothing.
 pub(crate) fn bad_names(workspace: &Workspace) -> Vec<String> {
@@ -39,6 +42,23 @@ pub(crate) fn bad_contents(workspace: &Workspace) -> Vec<String> {
             if let Some(word) = banned_word(line) {
                 found.push(format!("{shown}:{number}: `{word}`: do it, or write an issue and remove the mark"));
             }
+        }
+    }
+    found
+}
+
+/// Operators, sources and sinks that ask the operating system for the time, which a simulation could not repeat.
+pub(crate) fn other_clocks(workspace: &Workspace) -> Vec<String> {
+    let mut found = Vec::new();
+    for package in workspace.packages.iter().filter(|package| HAVE_OPERATORS.contains(&package.name.as_str())) {
+        for file in workspace.files(package, "rs") {
+            let shown = workspace.shown(&file);
+            let content = fs::read_to_string(&file).unwrap_or_default();
+            let asks = |line: &str| OTHER_CLOCKS.iter().any(|clock| line.contains(clock));
+            let lines = (1..).zip(content.lines()).filter(|(_, line)| is_in_src(&shown) && asks(line));
+            found.extend(
+                lines.map(|(number, _)| format!("{shown}:{number}: take the time from the operator's context")),
+            );
         }
     }
     found

@@ -1,7 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use flink_api::sources::{GeneratorSource, Tick};
+use flink_api::{BoxError, Output, ProcessContext, ProcessFunction, RuntimeContext};
 use flink_examples::{cluster_tour, custom_source, keyed_count, wordcount};
 
 use crate::cluster::Cluster;
@@ -28,9 +30,7 @@ fn counted(text: &str) -> Vec<String> {
 }
 
 fn lines_below(folder: &Path) -> Vec<String> {
-    // Hidden is the mark by which a job knows its own result again.
-    let is_hidden = |path: &Path| path.file_name().unwrap().to_string_lossy().starts_with('.');
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| !is_hidden(path));
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut lines: Vec<_> = files
         .flat_map(|file| fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
         .collect();
@@ -45,7 +45,7 @@ fn wordcount_counts_the_words_of_files() {
         let (input, output) = (folder.path().join("in"), folder.path().join("out"));
         fs::create_dir(&input).unwrap();
         (0..3).for_each(|number| fs::write(input.join(format!("part-{number}")), TEXT).unwrap());
-        cluster.expand(100);
+        cluster.expand(80);
         let env = cluster.environment();
         wordcount::build(&env, input.to_str().unwrap(), output.to_str().unwrap(), false);
         env.execute("wordcount").unwrap();
@@ -57,7 +57,8 @@ fn wordcount_counts_the_words_of_files() {
 fn wordcount_counts_the_words_of_a_collection() {
     for_seeds(SEEDS, |seed| {
         let cluster = Cluster::new(seed);
-        cluster.expand(100);
+        // The words of a line.
+        cluster.expand(12);
         let lines = cluster.environment().from_collection(TEXT.lines().map(str::to_owned)).rebalance();
         let counts = wordcount::count_words(lines).execute_and_collect("wordcount").unwrap();
         let mut lines: Vec<_> = counts.iter().map(ToString::to_string).collect();
@@ -92,6 +93,51 @@ fn the_custom_source_finds_all_primes() {
         let mut counts = stream.execute_and_collect("primes").unwrap();
         counts.sort_unstable();
         assert_eq!(counts, expected);
+    });
+}
+
+/// Notes when each record came, and something drawn from the function's seed.
+#[derive(Clone, Default)]
+struct Witness(u64);
+
+impl ProcessFunction<u64> for Witness {
+    type Out = (u64, u64, u64);
+
+    fn open(&mut self, context: &RuntimeContext) -> Result<(), BoxError> {
+        self.0 = context.random_seed();
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        due: u64,
+        context: &mut ProcessContext<'_>,
+        output: &mut impl Output<(u64, u64, u64)>,
+    ) -> Result<(), BoxError> {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let now = u64::try_from(context.runtime_context().current_processing_time().as_nanos())?;
+        output.collect((due, now, self.0));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_times_and_random_numbers() {
+    for_seeds(SEEDS / 3, |seed| {
+        let run = || {
+            let env = Cluster::new(seed).environment();
+            let source = GeneratorSource::new(|tick: Tick| tick.due_nanos, Some(200)).rate_per_second(1000.0);
+            env.from_source(source, "Paced")
+                .rebalance()
+                .process(Witness::default())
+                .execute_and_collect("times")
+                .unwrap()
+        };
+        let records = run();
+        assert_eq!(records, run());
+        assert!(records.iter().all(|(due, now, _)| due <= now && now - due < 10_000_000_000), "{records:?}");
+        let drawn: BTreeSet<u64> = records.iter().map(|(_, _, drawn)| *drawn).collect();
+        assert_eq!(drawn.len(), 200);
     });
 }
 

@@ -19,8 +19,8 @@ use crate::settings::{Policy, Settings};
 
 const SEEDS: u64 = 300;
 
-/// Records that a keyed aggregate takes between two looks at its output.
-const KEYED_BATCH: u64 = 64;
+/// Records that wait in front of a shuffle until they are merged, in BATCH mode, and go on together where that is of no use.
+const MERGED: u64 = 64;
 
 type Environment = StreamExecutionEnvironment;
 
@@ -64,7 +64,7 @@ fn counts_by(modulus: u64) -> BTreeMap<u64, u64> {
 #[test]
 fn a_running_count_counts_every_record_once() {
     let running = counts_by(7).into_iter().flat_map(|(key, count)| (1..=count).map(move |n| (key, n))).collect();
-    check(KEYED_BATCH, running, |env, random| {
+    check(1, running, |env, random| {
         numbers(env).key_by(|n| n % 7).count().boxed().set_parallelism(wide(random)).rebalance()
     });
 }
@@ -72,7 +72,7 @@ fn a_running_count_counts_every_record_once() {
 #[test]
 fn a_batch_aggregate_gives_one_result_a_key() {
     let sums = (0..50).map(|key| (key, (1..=LAST).filter(|n| n % 50 == key).sum())).collect();
-    check(50, sums, |env, random| {
+    check(MERGED, sums, |env, random| {
         env.set_runtime_mode(RuntimeMode::Batch);
         let pairs = numbers(env).map(|n| (n % 50, n)).set_parallelism(wide(random));
         pairs.key_by(|(key, _)| *key).sum(|(_, sum)| sum).set_parallelism(wide(random)).rebalance()
@@ -83,7 +83,7 @@ fn a_batch_aggregate_gives_one_result_a_key() {
 fn keyed_text_is_grouped_by_its_content() {
     let text = |n: u64| "x".repeat((n % 40) as usize);
     let lengths = (0..40).map(|n| (text(n), (1..=LAST).filter(|m| m % 40 == n).max().unwrap())).collect();
-    check(KEYED_BATCH, lengths, move |env, random| {
+    check(MERGED, lengths, move |env, random| {
         env.set_runtime_mode(RuntimeMode::Batch);
         let pairs = numbers(env).rebalance().map(move |n| (text(n), n)).set_parallelism(wide(random));
         pairs.key_by_ref(|(text, _)| text).max(|(_, n)| n).boxed().global()
@@ -97,7 +97,7 @@ fn two_keyed_shuffles_follow_one_another() {
             *all.entry(count).or_default() += 1;
             all
         }));
-    check(64, expected.into_iter().collect(), |env, random| {
+    check(MERGED, expected.into_iter().collect(), |env, random| {
         env.set_runtime_mode(RuntimeMode::Batch);
         let counts = numbers(env).key_by(|n| n % 30).count().boxed().set_parallelism(wide(random));
         counts.key_by(|(_, count)| *count).count().map(|counted| counted).boxed()
@@ -237,7 +237,7 @@ fn every_partitioning_loses_and_doubles_nothing() {
 #[test]
 fn one_stream_feeds_many() {
     let expected = (1..=LAST).flat_map(|n| [n, n + 1000, n + 2000, n + 3000]).chain(0..0).collect();
-    check(2 * KEYED_BATCH, expected, |env, random| {
+    check(1, expected, |env, random| {
         let stream = numbers(env);
         let chained = stream.clone().map(|n| n + 1000).boxed();
         let far = stream.clone().shuffle().map(|n| n + 2000).set_parallelism(wide(random));
@@ -263,8 +263,8 @@ fn chained_consumers_of_one_stream_end_once_each() {
     };
     let largest = (0..9).map(|rest| 2000 + (1..=LAST).filter(|n| (n + 2000) % 9 == rest).max().unwrap());
     let expected: Vec<u64> = (1..=LAST).flat_map(|n| [n + 1000, n + 3000, n + 4000]).chain(largest).collect();
-    check(2 * KEYED_BATCH, expected.clone(), batch);
-    check(2 * KEYED_BATCH, expected, move |env, random| {
+    check(MERGED, expected.clone(), batch);
+    check(MERGED, expected, move |env, random| {
         env.set("execution.batch-shuffle-mode", "ALL_EXCHANGES_BLOCKING");
         batch(env, random)
     });

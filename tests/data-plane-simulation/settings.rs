@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) chunk_bytes: u64,
     /// Chunks that a channel holds.
     pub(crate) capacity: u64,
+    /// Bytes in which records of a key are merged in front of a shuffle.
+    pub(crate) pre_aggregation: u64,
     pub(crate) policy: Policy,
     /// How often, of eight times, a link moves instead of a task.
     pub(crate) link_turns: u64,
@@ -52,6 +54,7 @@ impl Settings {
             workers: random.between(1, 4) as usize,
             chunk_bytes: random.magnitude(15),
             capacity: random.between(1, 8),
+            pre_aggregation: random.magnitude(14),
             policy: match random.below(6) {
                 0 => Policy::UpstreamFirst,
                 1 => Policy::DownstreamFirst,
@@ -77,6 +80,7 @@ impl Settings {
         let mut configuration = Configuration::default();
         configuration.set(options::CHUNK_SIZE.key, format!("{} b", self.chunk_bytes));
         configuration.set(options::CHANNEL_CHUNKS.key, self.capacity.to_string());
+        configuration.set(options::PRE_AGGREGATION_SIZE.key, format!("{} b", self.pre_aggregation));
         configuration
     }
 }

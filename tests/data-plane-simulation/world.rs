@@ -9,7 +9,7 @@ mod job_manager;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,6 +83,8 @@ pub(crate) struct World<'a> {
     settings: Settings,
     random: Random,
     now: Duration,
+    /// The time of the step, in nanoseconds, as tasks see it.
+    clock: Arc<AtomicU64>,
     last_step: Duration,
     steps: u64,
     deployment: Deployment,
@@ -130,6 +132,7 @@ impl<'a> World<'a> {
             settings,
             random,
             now: Duration::ZERO,
+            clock: Arc::default(),
             last_step: Duration::ZERO,
             steps: 0,
             graph: Arc::new(deployment.graph.clone()),
@@ -293,6 +296,7 @@ impl<'a> World<'a> {
     fn step(&mut self, index: usize) {
         let took = self.delay(self.settings.max_step);
         let (now, seat) = (self.now, &mut self.seats[index]);
+        self.clock.store(now.as_nanos() as u64, Ordering::Relaxed);
         seat.ready.store(false, Ordering::Release);
         seat.wake_at = None;
         let Some(task) = &mut seat.task else { return };

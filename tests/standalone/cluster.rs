@@ -172,7 +172,7 @@ impl Drop for Cluster {
 
 fn get(address: &str, path: &str) -> Value {
     let mut socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     socket.write_all(head.as_bytes()).unwrap();
     let mut answer = String::new();

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, lines};
+use crate::cluster::{Cluster, lines, visible};
 use crate::programs::{program, repository};
 
 /// Runs the examples that have a result, and gives it.
@@ -15,6 +15,8 @@ fn results(cluster: &Cluster, options: &[&str], name: &str) -> BTreeMap<&'static
     let text = repository().join("examples/data/hamlet.txt").display().to_string();
     let output = cluster.place(name);
     run(&["wordcount", "--input", &text, "--output", &output]);
+    let entries = std::fs::read_dir(&output).unwrap().count();
+    assert_eq!(entries, visible(&output).len(), "something hidden stays beside the result");
     let counted = run(&["keyed_count", "--keys", "1000", "--events", "50000"]);
     assert!(counted[0].starts_with("50000 events of 1000 keys in"), "{counted:?}");
     BTreeMap::from([

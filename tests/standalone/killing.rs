@@ -151,6 +151,26 @@ fn task_managers_find_the_job_manager_that_follows_a_killed_one() {
     cluster.misbehave(&["-p", "2"], &["trivial"]).expect(0, &[]);
 }
 
+/// With a folder to keep them in, jobs outlive their JobManager, and their clients see them through.
+#[test]
+fn a_kept_job_goes_on_under_the_job_manager_that_follows() {
+    let store = tempfile::tempdir().unwrap();
+    let kept = format!("high-availability.storageDir={}", store.path().display());
+    let mut cluster = Cluster::start(2, 1, &[&kept]);
+    let output = cluster.place("out");
+    let (job, ended) = disturb(&mut cluster, &RESTARTS, &output, |cluster| {
+        let address = cluster.address();
+        let port = address.rsplit(':').next().unwrap();
+        signal("KILL", cluster.pid(0));
+        cluster.replace("jobmanager", "jobmanager", &[&format!("jobmanager.rpc.port={port}")]);
+    });
+    ended.expect(0, &["lost the connection to the JobManager", "finished in"]);
+    assert_eq!(lines(&output), undisturbed());
+    assert_eq!(cluster.state(&job), "FINISHED");
+    let left = std::fs::read_dir(store.path()).unwrap().count();
+    assert!(left <= 2, "{left} files are kept of one job that has ended");
+}
+
 #[test]
 fn a_client_whose_job_manager_stays_away_says_so() {
     let cluster = Cluster::start(1, 2, &[]);
@@ -161,9 +181,7 @@ fn a_client_whose_job_manager_stays_away_says_so() {
     signal("KILL", cluster.pid(0));
     let told =
         ["lost the connection to the JobManager", "trying to reach it again for 2.0 s (client.timeout)", "hint: "];
-    let began = std::time::Instant::now();
     running.wait().expect(3, &told);
-    assert!(began.elapsed() < std::time::Duration::from_secs(15));
     assert!(visible(&output).is_empty(), "half a result was published");
     cluster.call(&["list"]).expect(3, &["no JobManager answers"]);
     // What is left of the cluster ends, and a new one can begin.

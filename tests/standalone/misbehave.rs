@@ -21,6 +21,7 @@ fn main() -> Result<(), BoxError> {
         ["loop"] => loops(&env),
         ["allocate"] => allocates(&env),
         ["print", megabytes] => prints(&env, megabytes.parse()?),
+        ["says"] => says(&env),
         ["differ"] => differs(&env),
         ["endless"] => endless(&env),
         ["accumulate", records] => return accumulates(&env, records.parse()?),
@@ -41,6 +42,12 @@ fn main() -> Result<(), BoxError> {
 
 fn trivial(env: &StreamExecutionEnvironment) {
     env.from_sequence(1, 10).discard();
+}
+
+/// Prints a number now and then, and ends.
+fn says(env: &StreamExecutionEnvironment) {
+    let source = GeneratorSource::new(|tick: Tick| tick.index, Some(20)).rate_per_second(10.0);
+    env.from_source(source, "Numbers").print();
 }
 
 /// Takes its time with the one record of each subtask.

@@ -102,6 +102,16 @@ fn a_gigabyte_of_output_does_not_fill_the_disk() {
 }
 
 #[test]
+fn logs_can_be_followed_to_the_end_of_the_job() {
+    let cluster = Cluster::start(1, 1, &[]);
+    let detached = cluster.misbehave(&["-d", "--output", "json"], &["says"]).expect(0, &[]);
+    let job =
+        serde_json::from_str::<serde_json::Value>(&detached.stdout).unwrap()["job-id"].as_str().unwrap().to_owned();
+    let log = cluster.call(&["logs", "--job", &job, "--follow"]).expect(0, &[]).stdout;
+    assert_eq!(log, (0..20).map(|n| format!("{n}\n")).collect::<String>());
+}
+
+#[test]
 fn another_graph_on_the_worker_is_refused_with_the_place() {
     let cluster = Cluster::start(1, 1, &[]);
     let restarts = ["-D", "restart-strategy.type=fixed-delay"];

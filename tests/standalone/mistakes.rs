@@ -15,6 +15,11 @@ fn wrong_words_are_refused_before_anything_is_started() {
     let value = ["run", "-t", "local", "-D", "heartbeat.timeout=soon", MISBEHAVE, "trivial"];
     cluster.call(&value).expect(2, &["heartbeat.timeout", "soon"]);
     cluster.call(&["cancel", "12"]).expect(2, &["32 hexadecimal digits"]);
+    let json = ["run", "-t", "local", "--output", "json", MISBEHAVE, "trivial"];
+    cluster.call(&json).expect(2, &["--output json is for jobs on a cluster"]);
+    let local =
+        cluster.call(&["run", "-t", "local", MISBEHAVE, "trivial"]).expect(0, &["Job trivial (", "finished in"]);
+    assert_eq!(local.stdout, "");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Longest time that a command may take before the test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Longest time that a command may take, or that something takes to come true, before the test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How a command ended.
 #[derive(Debug)]
@@ -29,19 +30,31 @@ impl Ended {
 /// A process that runs; killed when it is dropped.
 pub(crate) struct Running {
     child: Child,
-    output: Option<[JoinHandle<String>; 2]>,
+    stdout: Stream,
+    stderr: Stream,
 }
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
         let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap();
-        let output = [collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap())];
-        Self { child, output: Some(output) }
+        let (stdout, stderr) = (Stream::of(child.stdout.take().unwrap()), Stream::of(child.stderr.take().unwrap()));
+        Self { child, stdout, stderr }
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn said(&self) -> String {
+        self.stderr.so_far()
+    }
+
+    /// Whether it has ended.
+    #[allow(dead_code)] // shared with the tests on YARN, which use it
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits for its end, which must come.
@@ -54,29 +67,55 @@ impl Running {
             }
             if Instant::now() > until {
                 let _ = self.child.kill();
-                let shown = self.output.take().unwrap().map(|text| text.join().unwrap());
+                let shown = [&mut self.stdout, &mut self.stderr].map(Stream::whole);
                 panic!("a command did not end within {PATIENCE:?}; it has said:\n{}{}", shown[0], shown[1]);
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        let [stdout, stderr] = self.output.take().unwrap().map(|text| text.join().unwrap());
+        let [stdout, stderr] = [&mut self.stdout, &mut self.stderr].map(Stream::whole);
         Ended { code: status.code(), stdout, stderr }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("a command that runs has said:\n{}", self.said());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn collect(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+/// What a process writes, read as it comes.
+struct Stream {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    fn of(mut stream: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::<Mutex<Vec<u8>>>::default();
+        let into = Arc::clone(&bytes);
+        let reader = std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(count @ 1..) = stream.read(&mut piece) {
+                into.lock().unwrap().extend_from_slice(&piece[..count]);
+            }
+        });
+        Self { bytes, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    fn whole(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        self.so_far()
+    }
 }
 
 /// Sends a signal, `KILL` for example.
@@ -89,7 +128,7 @@ pub(crate) fn signal(name: &str, pid: u32) {
 /// Waits until something is so.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < until, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(20));

@@ -32,8 +32,9 @@ const TEMPORARY: &str = ".flink-yarn-";
 ///
 /// Until the job has finished the parts lie in hidden folders within the target, named `.flink-yarn-<job>-<attempt>`; then
 /// they get their names. A job that fails leaves no part behind, and with [`overwrite`](Self::overwrite) leaves the old
-/// result as it was. A small hidden file, `.flink-yarn-<job>-published`, stays beside the parts: by it the job knows its own
-/// result again when it has to be run again because nobody heard that it was complete.
+/// result as it was. A small hidden file, `.flink-yarn-<job>-published`, lies beside the parts until the job's client has heard
+/// that it finished: by it the job knows its own result again when it has to be run again because nobody heard of that. It
+/// stays where no client waits for the job (`flink-yarn run --detached`), until the next job writes there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextFileSink {
     target: String,
@@ -109,6 +110,10 @@ impl<T: Display + Send + 'static> Sink<T> for TextFileSink {
         let place = self.place(context)?;
         let parts = Part::decode_all(&committables, &place)?;
         Ok(Publication::new(&place, parts, self.overwrite).publish()?)
+    }
+
+    fn settle(&self, context: &SinkContext) {
+        let _ = self.place(context).and_then(|place| publication::settle(&place));
     }
 
     fn abort(&self, context: &SinkContext) {

@@ -48,6 +48,11 @@ impl Driver {
         }
     }
 
+    /// Whether an earlier run of this program has submitted this action. Where that cannot be found out it is taken for new.
+    pub(crate) fn knows(&self, action: u32) -> bool {
+        matches!(self.ask(&DriverRequest::FindJob(action)), Ok(DriverResponse::Found(true)))
+    }
+
     /// Has a job run.
     pub(crate) fn submit(self: &Rc<Self>, graph: JobGraph) -> Result<Box<dyn JobClient>, ExecuteError> {
         let action = graph.action;

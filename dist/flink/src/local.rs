@@ -42,6 +42,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// with channels in place of sockets.
 pub(crate) struct LocalExecutor {
     configuration: Configuration,
+    /// Whether the end of jobs is told on standard error: where `flink-yarn run` has started the program, as it does for jobs on
+    /// a cluster.
+    tells: bool,
     /// Jobs that may run still; the program may have dropped its own hold on them.
     jobs: RefCell<Vec<Rc<RunningJob>>>,
 }
@@ -54,16 +57,15 @@ impl LocalExecutor {
             configuration.set(options::DEFAULT_PARALLELISM.key, cores.to_string());
         }
         set_working_directory(&mut configuration);
-        Self { configuration, jobs: RefCell::default() }
+        Self { configuration, tells: false, jobs: RefCell::default() }
     }
 
     /// With what `flink-yarn run -t local` has left, if it started the program, else with the user's configuration file.
     pub(crate) fn from_environment() -> Result<Self, ExecuteError> {
-        let configuration = match read_request()? {
-            Some(request) => request.configuration,
-            None => configuration_file::of_user()?,
-        };
-        Ok(Self::new(configuration))
+        let Some(request) = read_request()? else { return Ok(Self::new(configuration_file::of_user()?)) };
+        let mut executor = Self::new(request.configuration);
+        executor.tells = true;
+        Ok(executor)
     }
 }
 
@@ -89,7 +91,7 @@ impl Executor for LocalExecutor {
     fn submit(&self, program: Program) -> Result<Box<dyn JobClient>, ExecuteError> {
         let Program { mut graph, runtime: operators } = program;
         graph.job_id = new_job_id();
-        let job = graph.job_id;
+        let (job, name) = (graph.job_id, graph.name.clone());
         let mut configuration = graph.configuration.clone();
         let slots = configuration.get(&options::TASK_SLOTS)?.max(graph.required_slots());
         configuration.set(options::TASK_SLOTS.key, slots.to_string());
@@ -97,8 +99,13 @@ impl Executor for LocalExecutor {
         let call = ClientCall::SubmitJob { graph: Box::new(graph), artifact_present: true };
         match cluster.call(call)? {
             ClientResponseBody::JobSubmitSuccess(_) => {
-                let running =
-                    Rc::new(RunningJob { job, cluster: RefCell::new(Some(cluster)), result: RefCell::default() });
+                let tells = self.tells.then_some(name);
+                let running = Rc::new(RunningJob {
+                    job,
+                    tells,
+                    cluster: RefCell::new(Some(cluster)),
+                    result: RefCell::default(),
+                });
                 let mut jobs = self.jobs.borrow_mut();
                 jobs.retain(|job| job.result.borrow().is_none());
                 jobs.push(running.clone());
@@ -179,6 +186,8 @@ impl Drop for LocalCluster {
 /// A job and its cluster, which ends with it.
 struct RunningJob {
     job: JobId,
+    /// The job's name, where its end is told.
+    tells: Option<String>,
     cluster: RefCell<Option<LocalCluster>>,
     result: RefCell<Option<JobResult>>,
 }
@@ -189,6 +198,14 @@ impl RunningJob {
         self.cluster.borrow().as_ref().map(|cluster| cluster.call(call)).transpose()
     }
 
+    /// How it failed the program hears, and may tell.
+    fn tell(&self, result: &JobResult) {
+        if let (Some(name), JobStatus::Finished) = (&self.tells, result.status) {
+            let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            eprintln!("Job {name} ({}) finished in {} ms", result.job, result.net_runtime_ms);
+        }
+    }
+
     /// Waits for the job's end, and ends its cluster.
     fn wait(&self) -> Result<JobResult, ExecuteError> {
         loop {
@@ -197,6 +214,7 @@ impl RunningJob {
             }
             match self.call(ClientCall::RequestJobResult { job: self.job, wait: RESULT_WAIT })? {
                 Some(ClientResponseBody::JobResult(result)) => {
+                    self.tell(&result);
                     *self.result.borrow_mut() = Some(*result);
                     drop(self.cluster.take());
                 }

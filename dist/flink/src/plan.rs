@@ -69,8 +69,12 @@ impl Executor for PlanExecutor {
         configuration
     }
 
-    fn plans(&self, _: u32) -> bool {
-        true
+    /// A job that an earlier run of the program has submitted has its splits, and its result may be where it belongs.
+    fn plans(&self, action: u32) -> bool {
+        match &self.client {
+            Client::Drives(driver) => !driver.knows(action),
+            Client::Looks(_) => true,
+        }
     }
 
     fn submit(&self, program: Program) -> Result<Box<dyn JobClient>, ExecuteError> {

@@ -1,8 +1,8 @@
 use flink_graph::{Artifact, JobId};
-use flink_protocol::Envelope;
 use flink_protocol::overview::LogPiece;
-use flink_protocol::task_manager::{JobInformation, ProcessStatistics, ToJobManager, ToTaskManager};
+use flink_protocol::task_manager::{DelegationTokens, JobInformation, ProcessStatistics, ToJobManager, ToTaskManager};
 use flink_protocol::worker::{FromWorker, ToWorker};
+use flink_protocol::{Envelope, Epoch};
 
 /// Names one worker that was started; never used twice, so that what an old worker of a job still says is told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +53,13 @@ pub enum Event {
         request: u64,
         /// The piece.
         piece: Result<LogPiece, String>,
+    },
+    /// The tokens of an [`Action::StoreTokens`] are in use.
+    TokensStored {
+        /// That of the action.
+        epoch: Epoch,
+        /// Their version.
+        version: u64,
     },
     /// The process is to end.
     ShutDown {
@@ -114,6 +121,14 @@ pub enum Action {
         job: Option<JobId>,
         /// Where to begin.
         offset: u64,
+    },
+    /// Use these tokens for file systems from now on, and have the workers use them; answered by [`Event::TokensStored`]
+    /// when it is done. When it fails they come again.
+    StoreTokens {
+        /// The epoch under which they came.
+        epoch: Epoch,
+        /// The tokens.
+        tokens: DelegationTokens,
     },
     /// The TaskManager is at its end; workers that are left must be killed.
     Terminate {

@@ -77,5 +77,5 @@ pub use event::{Action, Event, WorkerId};
 pub use launcher::{WorkerControl, WorkerEvents, WorkerLaunch, WorkerLauncher};
 pub use process::ProcessLauncher;
 pub use settings::{host_name, new_task_manager_id};
-pub use shell::{TaskManagerError, TaskManagerProcess};
+pub use shell::{TaskManagerError, TaskManagerProcess, TokenStore};
 pub use state_machine::TaskManagerCore;

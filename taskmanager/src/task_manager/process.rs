@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -42,20 +43,28 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct ProcessLauncher {
     frame_limit: u64,
+    environment: Vec<(String, OsString)>,
 }
 
 impl ProcessLauncher {
     /// `frame_limit` is `rpc.framesize`.
     #[must_use]
     pub fn new(frame_limit: u64) -> Self {
-        Self { frame_limit }
+        Self { frame_limit, environment: Vec::new() }
+    }
+
+    /// Sets a variable of the workers' environment, in place of the one that this process has.
+    #[must_use]
+    pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
     }
 }
 
 impl WorkerLauncher for ProcessLauncher {
     fn launch(&mut self, launch: WorkerLaunch, events: WorkerEvents) -> Result<WorkerControl, String> {
         let (ours, theirs) = StdUnixStream::pair().map_err(|error| format!("cannot make a socket pair: {error}"))?;
-        let child = spawn(&launch, &theirs)?;
+        let child = spawn(&launch, &theirs, &self.environment)?;
         drop(theirs);
         let ours = ours.set_nonblocking(true).and_then(|()| UnixStream::from_std(ours));
         let stream = ours.map_err(|error| format!("cannot use the socket pair: {error}"))?;
@@ -68,7 +77,7 @@ impl WorkerLauncher for ProcessLauncher {
     }
 }
 
-fn spawn(launch: &WorkerLaunch, control: &StdUnixStream) -> Result<Child, String> {
+fn spawn(launch: &WorkerLaunch, control: &StdUnixStream, environment: &[(String, OsString)]) -> Result<Child, String> {
     let program = launch.program.as_ref().ok_or("the job has no program to start")?;
     let descriptor = control.as_raw_fd();
     let own =
@@ -79,6 +88,7 @@ fn spawn(launch: &WorkerLaunch, control: &StdUnixStream) -> Result<Child, String
     }
     command
         .args(&launch.start.job.graph.arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .env(MODE_VARIABLE, WORKER_MODE)
         .env(CONTROL_DESCRIPTOR_VARIABLE, descriptor.to_string())
         .current_dir(&launch.start.directory)

@@ -82,6 +82,7 @@ impl TaskManagerCore {
         }
         if self.epoch != 0 && epoch > self.epoch {
             self.end_work_of_last_leader(now);
+            self.delegation_tokens = 0;
         }
         self.epoch = epoch;
         self.last_heard = now;
@@ -206,6 +207,7 @@ impl TaskManagerCore {
             metrics: self.workers.values().flat_map(|worker| &worker.metrics).filter(running).cloned().collect(),
             // Those that are being stopped included: the JobManager takes one that is not named for gone.
             workers: self.workers.keys().copied().collect(),
+            delegation_tokens: self.delegation_tokens,
         }
     }
 

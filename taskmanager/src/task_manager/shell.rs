@@ -9,10 +9,10 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use flink_graph::configuration::MemorySize;
 use flink_graph::{Artifact, Configuration, ConfigurationError, JobId, TaskManagerId, options};
-use flink_protocol::Envelope;
 use flink_protocol::overview::LogPiece;
-use flink_protocol::task_manager::{JobInformation, ToTaskManager};
+use flink_protocol::task_manager::{DelegationTokens, JobInformation, ToTaskManager};
 use flink_protocol::worker::{TlsMaterial, ToWorker, WorkerStart};
+use flink_protocol::{Envelope, Epoch};
 
 use super::artifacts::ArtifactCache;
 use super::config::TaskManagerConfig;
@@ -37,6 +37,9 @@ const MEMORY_WATCH: Duration = Duration::from_millis(200);
 
 /// Longest wait for the last messages to leave, and for killed workers to be gone.
 const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// Puts a Hadoop token file where this process and its workers read tokens for file systems.
+pub type TokenStore = Box<dyn FnMut(&[u8]) -> Result<(), String> + Send>;
 
 /// A TaskManager came to its end.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +68,7 @@ pub struct TaskManagerProcess {
     log_file: Option<PathBuf>,
     worker_logs: Option<PathBuf>,
     programs: Vec<(Artifact, PathBuf)>,
+    tokens: Option<TokenStore>,
 }
 
 impl std::fmt::Debug for TaskManagerProcess {
@@ -91,6 +95,7 @@ impl TaskManagerProcess {
             log_file: None,
             worker_logs: None,
             programs: Vec::new(),
+            tokens: None,
         }
     }
 
@@ -119,6 +124,13 @@ impl TaskManagerProcess {
     #[must_use]
     pub fn with_programs(mut self, programs: Vec<(Artifact, PathBuf)>) -> Self {
         self.programs = programs;
+        self
+    }
+
+    /// Says what to do with newer tokens for file systems; without it they are of no use here, and left alone.
+    #[must_use]
+    pub fn with_token_store(mut self, store: TokenStore) -> Self {
+        self.tokens = Some(store);
         self
     }
 
@@ -157,6 +169,7 @@ impl TaskManagerProcess {
             meter: Meter::new(folders.first()),
             folders,
             launcher: self.launcher,
+            tokens: self.tokens,
             settings,
             end: None,
         };
@@ -199,8 +212,16 @@ struct Shell {
     folders: Folders,
     meter: Meter,
     launcher: Box<dyn WorkerLauncher>,
+    tokens: Option<TokenStore>,
     settings: Settings,
     end: Option<(String, bool)>,
+}
+
+/// What workers have started themselves ends with them, also when this process is told to end at once.
+impl Drop for Shell {
+    fn drop(&mut self) {
+        self.workers.values().for_each(|worker| (worker.control.kill)());
+    }
 }
 
 impl Shell {
@@ -348,7 +369,20 @@ impl Shell {
                 let piece = self.read_log(job, offset);
                 self.pending.push_back(Event::LogRead { request, piece });
             }
+            Action::StoreTokens { epoch, tokens } => self.store_tokens(epoch, &tokens),
             Action::Terminate { reason, failed } => self.end = Some((reason, failed)),
+        }
+    }
+
+    fn store_tokens(&mut self, epoch: Epoch, tokens: &DelegationTokens) {
+        let version = tokens.version;
+        let stored = self.tokens.as_mut().map_or(Ok(()), |store| store(&tokens.file));
+        match stored {
+            Ok(()) => {
+                tracing::info!(version, "newer tokens for file systems are in use");
+                self.pending.push_back(Event::TokensStored { epoch, version });
+            }
+            Err(error) => tracing::warn!(version, error, "newer tokens for file systems cannot be stored"),
         }
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flink_graph::{ExecutionAttemptId, JobId, TaskManagerId};
-use flink_protocol::task_manager::{ProcessStatistics, ToJobManager, ToTaskManager};
+use flink_protocol::task_manager::{DelegationTokens, ProcessStatistics, ToJobManager, ToTaskManager};
 use flink_protocol::worker::FromWorker;
 use flink_protocol::{Envelope, Epoch};
 
@@ -32,6 +32,8 @@ pub struct TaskManagerCore {
     pub(super) missing: BTreeMap<ExecutionAttemptId, Duration>,
     pub(super) downloads: BTreeMap<String, Download>,
     pub(super) statistics: ProcessStatistics,
+    /// Version of the tokens for file systems that are in use, under the present epoch.
+    pub(super) delegation_tokens: u64,
     pub(super) actions: Vec<Action>,
 }
 
@@ -53,6 +55,7 @@ impl TaskManagerCore {
             missing: BTreeMap::new(),
             downloads: BTreeMap::new(),
             statistics: ProcessStatistics::default(),
+            delegation_tokens: 0,
             actions: Vec::new(),
             config,
         }
@@ -71,6 +74,7 @@ impl TaskManagerCore {
             Event::FromWorker { worker, message } => self.worker_says(now, worker, message),
             Event::WorkerExited { worker, reason } => self.worker_exited(now, worker, &reason),
             Event::Statistics(statistics) => self.statistics = statistics,
+            Event::TokensStored { epoch, version } => self.tokens_stored(epoch, version),
             Event::LogRead { request, piece } => self.send(ToJobManager::LogPiece { request, piece }),
             Event::ShutDown { reason } => self.shut_down(now, reason),
             Event::Tick => {}
@@ -110,6 +114,12 @@ impl TaskManagerCore {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Version of the tokens for file systems that are in use; 0 for those of the start.
+    #[must_use]
+    pub fn delegation_tokens(&self) -> u64 {
+        self.delegation_tokens
     }
 
     /// The executions that have not ended.
@@ -165,10 +175,24 @@ impl TaskManagerCore {
                 self.actions.push(Action::ReadLog { request, job, offset });
             }
             ToTaskManager::ReleasePartitions { partitions } => self.release_partitions(&partitions),
+            ToTaskManager::UpdateDelegationTokens(tokens) => self.store_tokens(tokens),
             // Answered before; they are no messages of the operational phase.
             ToTaskManager::AcknowledgeRegistration { .. }
             | ToTaskManager::AlreadyRegistered
             | ToTaskManager::RefuseRegistration { .. } => {}
+        }
+    }
+
+    /// Older ones were on their way when these were sent.
+    fn store_tokens(&mut self, tokens: DelegationTokens) {
+        if tokens.version > self.delegation_tokens {
+            self.actions.push(Action::StoreTokens { epoch: self.epoch, tokens });
+        }
+    }
+
+    fn tokens_stored(&mut self, epoch: Epoch, version: u64) {
+        if epoch == self.epoch {
+            self.delegation_tokens = self.delegation_tokens.max(version);
         }
     }
 

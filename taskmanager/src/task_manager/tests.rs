@@ -5,7 +5,8 @@ use flink_graph::{
     RuntimeMode, TaskManagerId,
 };
 use flink_protocol::task_manager::{
-    HardwareDescription, JobInformation, TaskDeploymentDescriptor, TaskStateUpdate, ToJobManager, ToTaskManager,
+    DelegationTokens, HardwareDescription, JobInformation, TaskDeploymentDescriptor, TaskStateUpdate, ToJobManager,
+    ToTaskManager,
 };
 use flink_protocol::worker::{FromWorker, ToWorker, WorkerMetrics};
 use flink_protocol::{Envelope, PROTOCOL_VERSION};
@@ -149,6 +150,7 @@ fn describe(action: &Action) -> String {
         Action::StoreArtifactPiece { offset, bytes, last, .. } => format!("store {offset}+{} {last}", bytes.len()),
         Action::CollectStatistics => "measure".into(),
         Action::ReadLog { .. } => "log".into(),
+        Action::StoreTokens { tokens, .. } => format!("tokens {}", tokens.version),
         Action::Terminate { failed, .. } => format!("terminate {failed}"),
     }
 }
@@ -516,6 +518,43 @@ fn heartbeats_carry_what_there_is() {
     assert_eq!((report.tasks.len(), report.workers.as_slice()), (1, [JOB].as_slice()));
     assert_eq!(report.statistics.network_read_bytes, 5);
     assert!(actions.contains(&Action::SendToWorker { worker: WorkerId(0), message: ToWorker::RequestMetrics }));
+}
+
+#[test]
+fn newer_tokens_are_stored_and_named_in_heartbeats() {
+    let mut bench = Bench::registered();
+    let update = |version| {
+        let file = b"secret".to_vec().into();
+        ToTaskManager::UpdateDelegationTokens(DelegationTokens { version, file })
+    };
+    assert!(!format!("{:?}", update(1)).contains("115"), "tokens are not printed: {:?}", update(1));
+    let reported = |bench: &mut Bench| {
+        bench.now += seconds(1);
+        let actions = bench.raw(Event::Tick);
+        let reports = actions.into_iter().filter_map(|action| match action {
+            Action::SendToJobManager(Envelope { message: ToJobManager::Heartbeat(report), .. }) => Some(report),
+            _ => None,
+        });
+        reports.map(|report| report.delegation_tokens).next_back().unwrap()
+    };
+    assert_eq!(bench.jm_says(update(1)), ["tokens 1"]);
+    assert_eq!(reported(&mut bench), 0, "they are not in use yet");
+    assert_eq!(bench.jm_says(update(1)), ["tokens 1"], "it may have failed");
+    assert!(bench.event(Event::TokensStored { epoch: 1, version: 1 }).is_empty());
+    assert_eq!(reported(&mut bench), 1);
+    assert!(bench.jm_says(update(1)).is_empty(), "they are in use");
+    assert_eq!(bench.jm_says(update(3)), ["tokens 3"]);
+    bench.event(Event::TokensStored { epoch: 1, version: 3 });
+    assert!(bench.jm_says(update(2)).is_empty(), "what was late is older");
+
+    // Another leader counts anew.
+    bench.event(Event::Disconnected);
+    bench.event(Event::Connected);
+    bench.epoch = 2;
+    bench.acknowledge();
+    bench.event(Event::TokensStored { epoch: 1, version: 3 });
+    assert_eq!(reported(&mut bench), 0);
+    assert_eq!(bench.jm_says(update(1)), ["tokens 1"]);
 }
 
 #[test]

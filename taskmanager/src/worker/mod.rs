@@ -19,6 +19,7 @@ use flink_protocol::task_manager::{
 };
 use flink_protocol::worker::{FromWorker, ToWorker, WorkerMetrics};
 
+use crate::clock::Clock;
 use crate::driver::SplitExchange;
 use crate::input::{ChannelConnector, CreditReturn, RemoteInbox};
 use crate::network::connection::DataPlane;
@@ -185,6 +186,7 @@ impl Worker {
             configuration: self.configuration.clone(),
             flags: Arc::new(TaskFlags::default()),
             waker: readiness.waker(),
+            clock: Clock::system(),
             counters: TaskCounters::default(),
             splits: Arc::new(SplitExchange::new(request)),
             partitions: self.partitions.clone(),

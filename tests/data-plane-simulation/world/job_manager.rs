@@ -1,10 +1,12 @@
 //! What the JobManager and the TaskManagers do: deploy, answer, cancel; and what goes wrong.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use flink_graph::{ExecutionState, InputSplit};
 use flink_protocol::task_manager::{FailureKind, TaskFailure, TaskStateUpdate};
+use flink_taskmanager::clock::Clock;
 use flink_taskmanager::operator::TaskFlags;
 use flink_taskmanager::setup::TaskSetup;
 use flink_taskmanager::task::{Task, TaskCounters};
@@ -64,6 +66,7 @@ impl World<'_> {
             graph: self.graph.clone(),
             flags: Arc::new(TaskFlags::default()),
             waker: seat.waker.clone(),
+            clock: virtual_clock(&self.clock),
             counters: counters.clone(),
             splits: seat.splits.clone(),
             partitions: self.partitions[worker].clone(),
@@ -167,4 +170,11 @@ impl World<'_> {
         }
         struck
     }
+}
+
+/// Shows virtual time, since a moment in 2001.
+fn virtual_clock(nanos: &Arc<AtomicU64>) -> Clock {
+    const BEGIN: Duration = Duration::from_secs(1_000_000_000);
+    let nanos = nanos.clone();
+    Clock::new(move || BEGIN + Duration::from_nanos(nanos.load(Ordering::Relaxed)))
 }

@@ -149,6 +149,11 @@ impl<'a> Publication<'a> {
     }
 }
 
+/// The job will not be run again: forgets what it has published.
+pub(super) fn settle(place: &Place) -> Result<(), FileError> {
+    place.files.delete(&published(place)).map(drop)
+}
+
 /// Takes back a publication that was not completed, and removes what attempts up to `attempt` have left.
 pub(super) fn abort(place: &Place, attempt: u32) -> Result<(), FileError> {
     if let Some(parts) = read_journal(place)? {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use flink_api::source::{EnumeratorContext, ReaderContext, ReaderStatus, Source, SourceReader};
-use flink_api::{AccumulatorValue, Output, SharedAccumulators, TaskWaker};
+use flink_api::{AccumulatorValue, Clock, Output, SharedAccumulators, TaskWaker};
 use flink_files::{FileSplit, InvalidUtf8, TextFileSource};
 use flink_graph::Configuration;
 use tempfile::tempdir;
@@ -37,6 +37,7 @@ fn run(source: &TextFileSource, configuration: &Configuration) -> Result<(Vec<St
         parallelism: 2,
         configuration: configuration.clone(),
         waker: TaskWaker::new(|| ()),
+        clock: Clock::system(),
         accumulators: accumulators.clone(),
     };
     let mut reader = source.create_reader(context).map_err(|error| error.to_string())?;

@@ -12,7 +12,7 @@ use super::super::frame::Frame;
 use super::super::{DataPlane, DataPlaneConfig, DataPlaneTls};
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A channel whose consumer is the test.
 struct Heard(Sender<Result<Bytes, TaskFailure>>);
@@ -194,16 +194,18 @@ fn an_idle_connection_lives_on_and_an_unused_one_is_closed() {
     let directory = Arc::new(Directory::default());
     let queue = Arc::new(Queue::default());
     directory.add(partition(0), 0, &queue);
-    let producer = plane(impatient("p"), &directory, None);
-    let consumer = plane(impatient("c"), &directory, None);
+    let second = Duration::from_secs(1);
+    let soon_idle = |worker| Terms { idle_timeout: second, linger: second, ..terms(worker) };
+    let producer = plane(soon_idle("p"), &directory, None);
+    let consumer = plane(soon_idle("c"), &directory, None);
     let address = producer.local_address().to_string();
     let (first, receiver) = heard();
     let handle = consumer.open_channel(&address, partition(0), 0, 2, first);
-    std::thread::sleep(Duration::from_millis(1200));
+    std::thread::sleep(second * 3);
     queue.push(Item::Data(b"late".to_vec()));
     assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().unwrap(), "late");
     drop(handle);
-    std::thread::sleep(Duration::from_millis(900));
+    std::thread::sleep(second * 2);
     assert!(receiver.try_recv().is_err(), "a cancelled channel is not told of anything");
     queue.push(Item::Data(b"again".to_vec()));
     let (second, receiver) = heard();
