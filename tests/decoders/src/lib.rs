@@ -22,7 +22,7 @@ pub mod records;
 /// Text files: lines in splits, archives, URIs and patterns.
 pub mod files;
 
-/// What the command reads: configuration, the record of a cluster, words of a command line.
+/// What the command reads: configuration, the record of a cluster, logs that YARN has aggregated, programs.
 pub mod client;
 
 /// Requests to the REST API.
@@ -58,6 +58,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "inputs", run: files::inputs, seeds: files::input_seeds },
     Target { name: "configuration_file", run: client::configuration, seeds: client::configuration_seeds },
     Target { name: "cluster_record", run: client::cluster_record, seeds: client::cluster_record_seeds },
+    Target { name: "aggregated_logs", run: client::aggregated_logs, seeds: client::aggregated_log_seeds },
+    Target { name: "programs", run: client::programs, seeds: client::program_seeds },
     Target { name: "rest_requests", run: rest::requests, seeds: rest::seeds },
     Target { name: "hadoop_configuration", run: hadoop::configuration, seeds: hadoop::configuration_seeds },
     Target { name: "hadoop_credentials", run: hadoop::credentials, seeds: hadoop::credential_seeds },
