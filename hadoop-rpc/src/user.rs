@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::time::Duration;
 
 use crate::configuration::Configuration;
 use crate::error::Error;
@@ -88,6 +89,12 @@ impl User {
             Login::NoTicket { why } => Some(why),
             _ => None,
         }
+    }
+
+    /// How long the Kerberos tickets last; none for a user without any. May block.
+    pub fn tickets_last(&self) -> Result<Option<Duration>, KerberosError> {
+        let login = self.kerberos();
+        login.map(|login| Ok(Credential::acquire(login)?.inquire()?.1)).transpose()
     }
 
     /// Whether servers are shown Kerberos tickets.

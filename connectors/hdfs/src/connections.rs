@@ -34,11 +34,6 @@ impl Connections {
         loaded.clone().map_err(|reason| FileError::InvalidInput { input: "hdfs".to_owned(), reason })
     }
 
-    /// Whom to act as, if the process said so.
-    pub(crate) fn user(&self) -> Option<&str> {
-        self.options.user.as_deref()
-    }
-
     /// The service of a URI; that of the default file system for one without an authority.
     pub(crate) fn service(&self, action: &'static str, uri: &FileUri) -> Result<Arc<NameService>, FileError> {
         let configuration = self.configuration()?;

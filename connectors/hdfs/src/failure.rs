@@ -94,6 +94,21 @@ pub(crate) fn prospect(failure: &Failure) -> Prospect {
     }
 }
 
+/// Whether a file that is being written may be gone on with after an error, when it is opened again: a DataNode was lost, the
+/// NameNode is just restarting, or a new block was asked for before a DataNode has told of the last one. Java's client waits
+/// in that case, and asks again.
+pub(crate) fn may_be_opened_again(error: &HdfsError) -> bool {
+    match error {
+        HdfsError::IOError(_) | HdfsError::DataTransferError(_) => true,
+        HdfsError::RPCError(class, message) | HdfsError::FatalRPCError(class, message) => match simple(class) {
+            "NotReplicatedYetException" | "StandbyException" | "ObserverRetryOnActiveException" => true,
+            "RetriableException" | "SafeModeException" => !stays_in_safe_mode(message),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// The NameNode leaves the safe mode of its start by itself; somebody must end the others.
 fn stays_in_safe_mode(message: &str) -> bool {
     message.contains("manually")
@@ -201,7 +216,8 @@ fn exception_in_words(class: &str, message: &str, nodes: &NameNodes) -> (String,
         }
         "InvalidToken" | "SaslException" | "GSSException" => (
             format!(
-                "the NameNode does not accept the credentials: {said}. Get new ones (kinit), or start the job again"
+                "the NameNode does not accept the credentials: {said}. Get new ones (kinit), or start the job again; an \
+                 application that was given a keytab (security.kerberos.login.keytab) gets new ones by itself"
             ),
             ErrorKind::PermissionDenied,
         ),
@@ -336,6 +352,24 @@ mod tests {
             assert!(reason.contains(word), "`{word}` in: {reason}");
         }
         assert!(!reason.contains("\tat ") && !reason.contains("org.apache"), "{reason}");
+    }
+
+    #[test]
+    fn writing_goes_on_after_what_passes() {
+        let exception = |class: &str, message: &str| HdfsError::RPCError(class.to_owned(), message.to_owned());
+        let passing = [
+            exception("org.apache.hadoop.hdfs.server.namenode.NotReplicatedYetException", "Not replicated yet: /a"),
+            exception("org.apache.hadoop.ipc.StandbyException", ""),
+            exception("org.apache.hadoop.hdfs.server.namenode.SafeModeException", "Safe mode will be turned off soon"),
+            HdfsError::DataTransferError("lost".to_owned()),
+        ];
+        assert!(passing.iter().all(may_be_opened_again));
+        let lasting = [
+            exception("org.apache.hadoop.hdfs.server.namenode.SafeModeException", "It was turned on manually"),
+            exception("org.apache.hadoop.hdfs.server.namenode.LeaseExpiredException", ""),
+            HdfsError::ChecksumError,
+        ];
+        assert!(!lasting.iter().any(may_be_opened_again));
     }
 
     #[test]

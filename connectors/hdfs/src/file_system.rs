@@ -82,9 +82,8 @@ impl FileSystem for HdfsFileSystem {
             return Ok(Vec::new());
         }
         let length = file.version.length;
-        let connections = Arc::clone(&self.connections);
         self.with_service("find the blocks of", &file.uri, |service, uri| async move {
-            crate::locations::of_file(&connections, &service, &uri, length).await
+            crate::locations::of_file(&service, &uri, length).await
         })
     }
 

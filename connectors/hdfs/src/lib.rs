@@ -21,6 +21,9 @@ mod refusal;
 /// Where the NameNodes of a URI are.
 mod name_nodes;
 
+/// What this process shows to NameNodes: a token, tickets, or a name.
+mod proof;
+
 /// One name service: its clients, and calls that are tried again.
 mod name_service;
 

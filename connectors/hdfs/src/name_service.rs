@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use flink_files::FileError;
 use flink_files::file_system::FileVersion;
-use hadoop_rpc::Configuration;
 use hadoop_rpc::hdfs::NameNode;
+use hadoop_rpc::{Configuration, Credentials};
 use hdfs_native::file::FileReader;
 use hdfs_native::{Client, ClientBuilder, WriteOptions};
-use tokio::sync::OnceCell;
+use tokio::sync;
 
 use crate::failure::{Attempt, Failure, Prospect, is_answer, prospect};
 use crate::name_nodes::NameNodes;
+use crate::proof::Proof;
 use crate::runtime;
 use crate::settings::{self, HdfsOptions};
 
@@ -72,7 +73,9 @@ pub(crate) struct NameService {
     patience: Duration,
     readers: Mutex<HashMap<String, Remembered>>,
     /// For what the clients do not offer.
-    pub(crate) name_node: OnceCell<NameNode>,
+    name_node: sync::Mutex<Option<NameNode>>,
+    configuration: Arc<Configuration>,
+    options: HdfsOptions,
 }
 
 struct Remembered {
@@ -84,16 +87,19 @@ struct Remembered {
 impl NameService {
     pub(crate) fn new(
         authority: &str,
-        configuration: &Configuration,
+        configuration: &Arc<Configuration>,
         options: &HdfsOptions,
     ) -> Result<Self, FileError> {
         let nodes = NameNodes::find(authority, configuration)?;
         let count = nodes.nodes.len();
         // Each NameNode once: with a single one there is no second attempt.
-        let simple = configuration.get_trimmed("hadoop.security.authentication").is_none_or(|way| way == "simple");
-        let user = options.user.as_deref().filter(|_| simple);
-        let quick = client(&nodes, configuration, user, count - 1, 50)?;
-        let patient = client(&nodes, configuration, user, count * 16, 300)?;
+        let proof = Proof::find(&nodes, configuration, options.login.as_ref());
+        let proof = proof.map_err(|reason| unusable(&nodes, reason))?;
+        let client = |failovers: usize, pause_millis: u64| {
+            let values = values(&nodes, configuration, failovers, pause_millis);
+            client(&nodes, &proof, options.user.as_deref(), values)
+        };
+        let (quick, patient) = (client(count - 1, 50)?, client(count * 16, 300)?);
         Ok(Self {
             umask: settings::umask(configuration),
             write_options: settings::write_options(configuration),
@@ -104,13 +110,34 @@ impl NameService {
             first_contact: options.first_contact,
             patience: options.patience,
             readers: Mutex::default(),
-            name_node: OnceCell::new(),
+            name_node: sync::Mutex::const_new(None),
+            configuration: Arc::clone(configuration),
+            options: options.clone(),
         })
     }
 
     /// The client for open files.
     pub(crate) fn patient(&self) -> &Client {
         &self.patient
+    }
+
+    /// The client for what the others do not offer; why there is none.
+    pub(crate) async fn name_node(&self) -> Result<NameNode, String> {
+        let mut known = self.name_node.lock().await;
+        if let Some(name_node) = &*known {
+            return Ok(name_node.clone());
+        }
+        let (configuration, nodes) = (Arc::clone(&self.configuration), self.nodes.clone());
+        let options = self.options.clone();
+        // It may ask for tickets and names, which takes time.
+        let making = tokio::task::spawn_blocking(move || name_node(&configuration, &nodes, &options));
+        let made = making.await.map_err(|error| error.to_string())??;
+        Ok(known.insert(made).clone())
+    }
+
+    /// Has that client made anew, with what proves who this is now.
+    pub(crate) async fn forget_name_node(&self) {
+        *self.name_node.lock().await = None;
     }
 
     /// How long the NameNodes are waited for when they cannot be reached.
@@ -210,13 +237,46 @@ impl NameService {
 
 fn client(
     nodes: &NameNodes,
-    configuration: &Configuration,
+    proof: &Proof,
     user: Option<&str>,
+    values: BTreeMap<String, String>,
+) -> Result<Client, FileError> {
+    let handle = runtime::handle().map_err(|ended| unusable(nodes, format!("{ended:?}")))?;
+    let builder = ClientBuilder::new()
+        .with_url(format!("hdfs://{}", known_as(nodes, proof)))
+        // A folder without files: all values are in the map, as Hadoop's own rules say.
+        .with_config_dir("/dev/null")
+        .with_config(values)
+        .with_io_runtime(handle.clone());
+    let builder = match (proof, user) {
+        (Proof::Word, Some(user)) => builder.with_user(user),
+        (Proof::Keytab { principal, file }, _) => {
+            builder.with_kerberos_principal(principal).with_kerberos_keytab(file.display().to_string())
+        }
+        _ => builder,
+    };
+    builder.build().map_err(|error| unusable(nodes, error.to_string()))
+}
+
+fn unusable(nodes: &NameNodes, reason: String) -> FileError {
+    FileError::InvalidInput { input: format!("hdfs://{}", nodes.authority), reason }
+}
+
+/// The name by which the client is to call a service: it looks for its token under that name, and Hadoop writes addresses
+/// into tokens, not names of hosts.
+fn known_as<'a>(nodes: &'a NameNodes, proof: &'a Proof) -> &'a str {
+    match proof {
+        Proof::Token { service } if !nodes.logical => service,
+        _ => &nodes.authority,
+    }
+}
+
+fn values(
+    nodes: &NameNodes,
+    configuration: &Configuration,
     failovers: usize,
     pause_millis: u64,
-) -> Result<Client, FileError> {
-    let cannot = |reason: String| FileError::InvalidInput { input: format!("hdfs://{}", nodes.authority), reason };
-    let handle = runtime::handle().map_err(|ended| cannot(format!("{ended:?}")))?;
+) -> BTreeMap<String, String> {
     let mut values: BTreeMap<String, String> = configuration
         .iter()
         .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
@@ -233,14 +293,12 @@ fn client(
     values.insert("dfs.client.failover.sleep.base.millis".to_owned(), pause_millis.to_string());
     values.insert("dfs.client.failover.sleep.max.millis".to_owned(), "5000".to_owned());
     values.entry("dfs.client.socket-timeout".to_owned()).or_insert_with(|| DATA_NODE_SILENCE_MILLIS.to_owned());
-    let mut builder = ClientBuilder::new()
-        .with_url(format!("hdfs://{}", nodes.authority))
-        // A folder without files: all values are in the map, as Hadoop's own rules say.
-        .with_config_dir("/dev/null")
-        .with_config(values)
-        .with_io_runtime(handle.clone());
-    if let Some(user) = user {
-        builder = builder.with_user(user);
-    }
-    builder.build().map_err(|error| cannot(error.to_string()))
+    values
+}
+
+fn name_node(configuration: &Configuration, nodes: &NameNodes, options: &HdfsOptions) -> Result<NameNode, String> {
+    let credentials = Credentials::from_environment().map_err(|error| error.to_string())?.unwrap_or_default();
+    let proof = Proof::find(nodes, configuration, options.login.as_ref())?;
+    let user = proof.user(configuration, options.user.as_deref())?;
+    NameNode::new(configuration, &user, &credentials, &nodes.authority).map_err(|error| error.to_string())
 }

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use flink_files::{FileError, FileUri};
-use hadoop_rpc::Configuration;
 use hadoop_rpc::configuration::Origin;
+use hadoop_rpc::{Configuration, KerberosLogin};
 use hdfs_native::WriteOptions;
 
 /// Keys of the engine's configuration that begin so set the Hadoop key behind it.
@@ -15,6 +15,8 @@ pub struct HdfsOptions {
     pub overrides: Vec<(String, String)>,
     /// Whom to act as without Kerberos; else HADOOP_USER_NAME or the user of the process.
     pub user: Option<String>,
+    /// The login to use with Kerberos, where no token is given; else the tickets that `kinit` has obtained.
+    pub login: Option<KerberosLogin>,
     /// How long to try to reach a NameNode that was never reached. Short where a person waits for the answer.
     pub first_contact: Duration,
     /// How long to wait for a NameNode that was reached before: it may be restarting, or another one take over.
@@ -26,6 +28,7 @@ impl Default for HdfsOptions {
         Self {
             overrides: Vec::new(),
             user: None,
+            login: None,
             first_contact: Duration::from_secs(6),
             patience: Duration::from_secs(90),
         }
@@ -39,6 +42,15 @@ impl HdfsOptions {
         let stripped =
             configuration.into_iter().filter_map(|(key, value)| Some((key.strip_prefix(OVERRIDE_PREFIX)?, value)));
         self.overrides.extend(stripped.map(|(key, value)| (key.to_owned(), value.clone())));
+        self
+    }
+
+    /// Logs in as a principal from its keytab, where both are named.
+    #[must_use]
+    pub fn with_keytab(mut self, principal: Option<String>, file: Option<String>) -> Self {
+        let named = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let both = named(principal).zip(named(file));
+        self.login = both.map(|(principal, file)| KerberosLogin::Keytab { principal, file: file.into() });
         self
     }
 

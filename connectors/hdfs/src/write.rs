@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use flink_files::file_system::{Existing, WriteHandle};
 use flink_files::{FileError, FileUri};
+use hadoop_rpc::ipc::RetryPolicy;
 use hdfs_native::file::FileWriter;
 use hdfs_native::{HdfsError, WriteOptions};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::error::Elapsed;
 
-use crate::failure::{Attempt, Failure};
+use crate::failure::{Attempt, Failure, may_be_opened_again};
 use crate::name_service::NameService;
 use crate::runtime::{self, Ended};
 
@@ -34,6 +35,12 @@ const REOPENINGS: u32 = 6;
 
 /// Bytes that the client beneath holds at most until DataNodes have them: two queues of 100 packets of 64 KiB, and two packets.
 const UNACKNOWLEDGED: u64 = 202 * (64 << 10);
+
+/// Time after which a file that is being closed is looked at: most are closed sooner.
+const FIRST_LOOK: Duration = Duration::from_millis(8);
+
+/// Longest pause between two looks.
+const LONGEST_LOOK: Duration = Duration::from_millis(200);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -136,8 +143,9 @@ impl WriteHandle for HdfsWriteHandle {
 
 /// An open file, on the runtime.
 ///
-/// The client beneath goes on by itself when a DataNode is lost, but not always: not when a new block begins at a lost one,
-/// and not when it takes the wrong one of two for lost. Then the file is opened again where it ends, and what is missing is
+/// The client beneath goes on by itself when a DataNode is lost, but not always: not when a new block begins at a lost one, not
+/// when it takes the wrong one of two for lost, and not when a NameNode that was restarted has not heard of the last block
+/// yet. Then the file is opened again where it ends, and what is missing is
 /// written once more.
 pub(crate) struct Store {
     service: Arc<NameService>,
@@ -236,7 +244,7 @@ impl Store {
                 Err(HdfsError::OperationFailed(reason)) if reason.contains("erasure") => {}
                 synced => synced?,
             }
-            writer.close().await
+            close_soon(writer, &self.service, self.uri.path()).await
         };
         let closed = tokio::time::timeout(CLOSE_LIMIT, closing).await;
         let result = broken(attempt, &self.service, closed, CLOSE_LIMIT);
@@ -276,6 +284,43 @@ impl Store {
     }
 }
 
+/// Closes a file. The client beneath asks the NameNode to complete it right behind its last block, and when the DataNode has
+/// not reported that block yet, which is the rule rather than the exception for small files, it sleeps for half a second
+/// before it asks again. Here it is asked again as soon as the block is reported. Until then nothing may be given up: the
+/// last packet may be on its way.
+async fn close_soon(writer: &mut FileWriter, service: &NameService, path: &str) -> hdfs_native::Result<()> {
+    tokio::select! {
+        biased;
+        closed = writer.close() => return closed,
+        () = is_reported(service, path) => {}
+    }
+    // The block was committed by the question that it slept upon: a second one finds it complete.
+    writer.close().await
+}
+
+/// Ends when the last block of a file that is still open is complete.
+async fn is_reported(service: &NameService, path: &str) {
+    let mut pause = FIRST_LOOK;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_LOOK);
+        let found = match service.name_node().await {
+            Ok(name_node) => name_node.with_retry(RetryPolicy::once()).block_locations(path, 0, 1).await.ok(),
+            Err(_) => None,
+        };
+        if found.is_none() {
+            // What it shows may have ended: who asks next gets one with what there is now.
+            service.forget_name_node().await;
+        }
+        match found {
+            Some(found) if found.under_construction && found.last_block_complete => return,
+            Some(found) if found.under_construction => {}
+            // Closed meanwhile, or nobody to ask: the client beneath goes on alone.
+            _ => std::future::pending().await,
+        }
+    }
+}
+
 /// The result of something with an open file that has a time limit.
 fn broken(
     attempt: Attempt<'_>,
@@ -286,12 +331,7 @@ fn broken(
     match result {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
-            let hopeless = match &error {
-                HdfsError::IOError(_) | HdfsError::DataTransferError(_) => false,
-                // A new block was asked for before a DataNode has told of the last one. Java's client waits, and asks again.
-                HdfsError::RPCError(class, _) => !class.ends_with(".NotReplicatedYetException"),
-                _ => true,
-            };
+            let hopeless = !may_be_opened_again(&error);
             Err(Broken { error: attempt.failed(&Failure::Transfer(error), &service.nodes), hopeless })
         }
         Err(_) => Err(attempt.ended(Ended::Late(limit)).into()),

@@ -12,8 +12,9 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::proto::security::TokenProto;
@@ -142,6 +143,25 @@ impl Credentials {
         Secret::new(format::encode(self))
     }
 
+    /// Writes a token file that only this user can read, in place of the one that may be there: whoever reads it meanwhile
+    /// sees the one or the other.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.new", std::process::id()));
+        let new = path.with_file_name(name);
+        let written = write_private(&new, self.encode().expose()).and_then(|()| fs::rename(&new, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&new);
+        }
+        written
+    }
+
+    /// Adds a token, in place of those of its kind for its service.
+    pub fn replace_token(&mut self, token: Token) {
+        self.tokens.retain(|_, other| other.kind != token.kind || other.service != token.service);
+        self.tokens.insert(token.service.clone(), token);
+    }
+
     /// Adds a token, in place of one with the same alias.
     pub fn add_token(&mut self, alias: impl Into<String>, token: Token) {
         self.tokens.insert(alias.into(), token);
@@ -204,6 +224,13 @@ impl Credentials {
     }
 }
 
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // One that was left behind may have had other permissions.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +254,36 @@ mod tests {
         credentials.remove_kind(AMRM_TOKEN_KIND);
         assert!(credentials.token_of_kind(AMRM_TOKEN_KIND).is_none() && credentials.tokens().count() == 2);
         assert!(!format!("{:?}", token("K", "").to_proto()).contains("hunter"));
+    }
+
+    #[test]
+    fn a_newer_token_takes_the_place_of_the_older_one() {
+        let token = |identifier: &[u8], service: &str| Token {
+            identifier: identifier.to_vec(),
+            kind: "K".to_owned(),
+            service: service.to_owned(),
+            ..Token::default()
+        };
+        let mut credentials = Credentials::new();
+        credentials.add_token("any alias", token(b"1", "s"));
+        credentials.add_token("other", token(b"2", "t"));
+        credentials.replace_token(token(b"3", "s"));
+        assert_eq!(credentials.tokens().map(|(alias, _)| alias).collect::<Vec<_>>(), ["other", "s"]);
+        assert_eq!(credentials.token_for("K", "s").unwrap().identifier, b"3");
+    }
+
+    #[test]
+    fn a_token_file_is_for_its_owner_alone() {
+        let path = std::env::temp_dir().join(format!("hadoop-rpc-tokens-{}", std::process::id()));
+        fs::write(&path, "old").unwrap();
+        let mut credentials = Credentials::new();
+        credentials.add_secret("key", Secret::new(*b"hunter2"));
+        credentials.write(&path).unwrap();
+        assert_eq!(Credentials::read(&path).unwrap(), credentials);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::remove_file(&path).unwrap();
+        let error = credentials.write(Path::new("/no/such/folder/file")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use crate::configuration::{Configuration, ConfigurationError};
-use crate::endpoint::{parse_address, token_service};
+use crate::endpoint::{self, parse_address};
 use crate::error::Endpoint;
 
 pub(super) const SERVICE: &str = "NameNode";
@@ -18,10 +18,16 @@ impl Addresses {
     pub(super) fn token_service(&self, configuration: &Configuration) -> Result<String, ConfigurationError> {
         match (&self.logical, self.endpoints.first()) {
             (Some(name), _) => Ok(format!("ha-hdfs:{name}")),
-            (None, Some(endpoint)) => token_service(configuration, endpoint),
+            (None, Some(endpoint)) => endpoint::token_service(configuration, endpoint),
             (None, None) => Ok(String::new()),
         }
     }
+}
+
+/// The service text of the delegation tokens for the NameNodes of an authority (a name service, or `host:port`; empty for
+/// that of `fs.defaultFS`): `ip:port`, or `ha-hdfs:` and the name of the service. Asks the resolver: it may block.
+pub fn token_service(configuration: &Configuration, authority: &str) -> Result<String, ConfigurationError> {
+    resolve(configuration, authority)?.token_service(configuration)
 }
 
 /// The NameNodes of an authority: a name service, or `host:port`; empty for that of `fs.defaultFS`.

@@ -6,4 +6,5 @@ mod addresses;
 /// The client's protocol with the NameNode.
 mod name_node;
 
+pub use addresses::token_service;
 pub use name_node::{Block, BlockLocations, NameNode, Replica, ServerDefaults};

@@ -34,6 +34,8 @@ pub struct BlockLocations {
     pub file_length: u64,
     /// Whether somebody writes it.
     pub under_construction: bool,
+    /// Whether the last block is whole, as far as DataNodes have reported. A file can be closed then.
+    pub last_block_complete: bool,
     /// Its blocks that hold something of the range, in the order of the file.
     pub blocks: Vec<Block>,
 }
@@ -126,6 +128,7 @@ impl NameNode {
         Ok(BlockLocations {
             file_length: locations.file_length,
             under_construction: locations.under_construction,
+            last_block_complete: locations.is_last_block_complete,
             blocks: locations.blocks.into_iter().map(Into::into).collect(),
         })
     }

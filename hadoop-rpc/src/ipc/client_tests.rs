@@ -166,11 +166,17 @@ async fn a_lost_call_is_repeated_only_if_that_is_safe() {
 
 #[tokio::test]
 async fn standby_servers_are_passed_over_and_busy_ones_asked_again() {
-    let standby = server(|_, mut stream| async move {
-        greet(&mut stream).await;
-        while let Some(call) = read_call(&mut stream).await {
-            let reply = exception(&call, "org.apache.hadoop.ipc.StandbyException", false);
-            stream.write_all(&reply).await.unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let standby = server(move |_, mut stream| {
+        let counter = Arc::clone(&counter);
+        async move {
+            greet(&mut stream).await;
+            while let Some(call) = read_call(&mut stream).await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let reply = exception(&call, "org.apache.hadoop.ipc.StandbyException", false);
+                stream.write_all(&reply).await.unwrap();
+            }
         }
     })
     .await;
@@ -189,9 +195,9 @@ async fn standby_servers_are_passed_over_and_busy_ones_asked_again() {
     .await;
     let client = client(&[standby, active], 3000, |_| {});
     assert_eq!(call(&client, WRITE, 3).await.unwrap(), 3);
-    let began = Instant::now();
-    assert_eq!(call(&client, WRITE, 4).await.unwrap(), 4, "the active one is remembered");
-    assert!(began.elapsed() < Duration::from_millis(100));
+    let before = asked.load(Ordering::SeqCst);
+    assert_eq!(call(&client, WRITE, 4).await.unwrap(), 4);
+    assert_eq!(asked.load(Ordering::SeqCst), before, "the active one is not remembered");
 }
 
 #[tokio::test]
@@ -200,7 +206,7 @@ async fn when_all_servers_fail_all_are_named() {
     let other = server(|_, stream| async move { drop(stream) }).await;
     let began = Instant::now();
     let error = call(&client(&[closed, other], 1000, |_| {}), READ, 1).await.unwrap_err();
-    assert!(began.elapsed() < Duration::from_secs(3) && began.elapsed() > Duration::from_millis(300));
+    assert!(began.elapsed() < Duration::from_secs(30) && began.elapsed() > Duration::from_millis(300));
     let message = error.to_string();
     assert!(matches!(error, Error::Unavailable { .. }), "{message}");
     assert!(message.contains(&closed.to_string()) && message.contains(&other.to_string()), "{message}");
@@ -254,13 +260,13 @@ async fn idle_connections_are_closed_and_made_again() {
         echo(stream)
     })
     .await;
-    let client = client(&[address], 0, |settings| settings.idle_timeout = Duration::from_millis(50));
+    let client = client(&[address], 0, |settings| settings.idle_timeout = Duration::from_millis(400));
     for number in 1..=2 {
         for _ in 0..3 {
             assert_eq!(call(&client, WRITE, 1).await.unwrap(), 1);
         }
         assert_eq!(connections.load(Ordering::SeqCst), number);
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct LocatedBlocksProto {
     pub(crate) blocks: Vec<LocatedBlockProto>,
     #[prost(bool, required, tag = "3")]
     pub(crate) under_construction: bool,
+    #[prost(bool, required, tag = "5")]
+    pub(crate) is_last_block_complete: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

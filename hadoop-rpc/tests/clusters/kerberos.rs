@@ -1,18 +1,21 @@
 use std::env;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use flink_test_hadoop::{Cluster, RpcProtection, Variant};
 use hadoop_rpc::credentials::DelegationTokenIdentifier;
 use hadoop_rpc::hdfs::NameNode;
 use hadoop_rpc::yarn::{
-    ApplicationClient, ContainerLaunchContext, ContainerManagement, Resource, ResourceRequest, StartContainer,
+    ApplicationClient, ApplicationFilter, ApplicationId, ApplicationState, ContainerExit, ContainerLaunchContext,
+    ContainerManagement, NodeId, Resource, ResourceRequest, StartContainer,
 };
 use hadoop_rpc::{Configuration, Credentials, KerberosLogin, Token, User};
 
-use crate::master::{Application, configuration};
+use crate::master::{Application, Master, PATIENCE, configuration};
 
 const SECURE: Variant = Variant::Kerberos(RpcProtection::Any);
+/// A file in HDFS.
+const FILE: &str = "/user/alice/rpc-protected";
 const INSIDE: &str = "HADOOP_RPC_TEST_INSIDE";
 const PROTECTIONS: [&str; 4] = ["authentication", "integrity", "privacy", "privacy,integrity,authentication"];
 
@@ -49,6 +52,7 @@ fn protected(protection: &str) -> Configuration {
 fn tickets_and_tokens_open_every_server_with_each_protection() {
     if outside() {
         let cluster = Cluster::shared(SECURE);
+        cluster.hdfs_as("alice").put(FILE, b"12345");
         with_tickets(&cluster, "alice", "kerberos::tickets_and_tokens_open_every_server_with_each_protection");
         return;
     }
@@ -77,6 +81,9 @@ async fn every_server(configuration: &Configuration) {
     let user = User::simple("nobody");
     let name_node_by_token = NameNode::new(configuration, &user, &credentials, "").unwrap();
     assert_eq!(name_node_by_token.server_defaults().await.unwrap().replication, 2);
+    for name_node in [&name_node, &name_node_by_token] {
+        assert_eq!(name_node.block_locations(FILE, 0, u64::MAX).await.unwrap().file_length, 5);
+    }
     let yarn_by_token = ApplicationClient::new(configuration, &user, &credentials).unwrap();
     assert_eq!(yarn_by_token.cluster_metrics().await.unwrap().active, 2);
     let error = yarn_by_token.delegation_token("alice").await.unwrap_err();
@@ -112,7 +119,26 @@ fn check_token(token: &Token) {
     assert!(token.service.contains(':'), "{token:?}");
 }
 
-/// Registers, starts a container and finishes: every server, by tokens.
+/// What a client asks the ResourceManager for, but for starting an application.
+async fn look_at(yarn: &ApplicationClient, id: ApplicationId) {
+    assert_eq!(yarn.report(id).await.unwrap().user, "alice");
+    assert_eq!(yarn.attempts(id).await.unwrap().len(), 1);
+    assert_eq!(yarn.nodes(&[]).await.unwrap().len(), 2);
+    assert_eq!(yarn.queue("default").await.unwrap().unwrap().name.trim_start_matches("root."), "default");
+    let filter = ApplicationFilter { users: vec!["alice".into()], ..ApplicationFilter::default() };
+    assert!(yarn.applications(&filter).await.unwrap().iter().any(|report| report.id == id));
+}
+
+async fn kill(yarn: &ApplicationClient, id: ApplicationId) {
+    let began = Instant::now();
+    while !yarn.kill(id, Some("enough of it")).await.unwrap() {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(yarn.report(id).await.unwrap().state, ApplicationState::Killed);
+}
+
+/// Registers, starts and stops containers, finishes: every server, by tokens.
 async fn run_an_application(configuration: &Configuration, yarn: &ApplicationClient, credentials: &Credentials) {
     let application = Application::start(yarn, configuration, |submission| {
         submission.cancel_tokens_when_complete = false;
@@ -124,6 +150,7 @@ async fn run_an_application(configuration: &Configuration, yarn: &ApplicationCli
     let (container, token) = master
         .until(|response| Some((response.allocated.into_iter().next()?, response.nm_tokens.into_iter().next()?.token)))
         .await;
+    let first = (container.node.clone(), token.clone());
     let node = ContainerManagement::new(configuration, &container.node, token).unwrap();
     // Longer than what one sealed message holds.
     let environment = (0..40).map(|number| (format!("LONG{number}"), "x".repeat(4000))).collect();
@@ -133,7 +160,37 @@ async fn run_an_application(configuration: &Configuration, yarn: &ApplicationCli
     assert!(failures.is_empty(), "{failures:?}");
     let ended = master.until(|response| response.completed.into_iter().next()).await;
     assert_eq!(ended.exit.status(), 5, "{ended:?}");
+    look_at(yarn, application.id).await;
+    stop_one(&mut master, configuration, first).await;
     master.finish().await;
+    let another = Application::start(yarn, configuration, |submission| {
+        submission.cancel_tokens_when_complete = false;
+        submission.master.credentials = credentials.clone();
+    })
+    .await;
+    kill(yarn, another.id).await;
+}
+
+/// A container that is looked at and stopped, on whichever node.
+async fn stop_one(master: &mut Master, configuration: &Configuration, known: (NodeId, Token)) {
+    // A node's token comes with its first container only.
+    let mut tokens = vec![known];
+    master.ask(ResourceRequest::anywhere(2, Resource::new(64, 1), 1, 1));
+    let container = master
+        .until(|response| {
+            tokens.extend(response.nm_tokens.into_iter().map(|given| (given.node, given.token)));
+            response.allocated.into_iter().next()
+        })
+        .await;
+    let token = tokens.into_iter().find(|(node, _)| *node == container.node).unwrap().1;
+    let node = ContainerManagement::new(configuration, &container.node, token).unwrap();
+    let context = ContainerLaunchContext { commands: vec!["sleep 100".into()], ..ContainerLaunchContext::default() };
+    assert!(node.start(vec![StartContainer { context, token: container.token }]).await.unwrap().is_empty());
+    let (statuses, failures) = node.statuses(&[container.id]).await.unwrap();
+    assert!(failures.is_empty() && statuses[0].id == container.id, "{statuses:?} {failures:?}");
+    assert!(node.stop(&[container.id]).await.unwrap().is_empty());
+    let ended = master.until(|response| response.completed.into_iter().next()).await;
+    assert_eq!((ended.id, ended.exit), (container.id, ContainerExit::StoppedByApplicationMaster), "{ended:?}");
 }
 
 #[test]

@@ -9,7 +9,11 @@ async fn blocks_are_found_by_range() {
     const BLOCK: u64 = 1 << 20;
     let cluster = Cluster::shared(Variant::Plain);
     let (hdfs, path) = (cluster.hdfs_as("alice"), "/user/alice/rpc-blocks/a-file");
-    hdfs.put_laid_out(path, &vec![7; 3_500_000], Layout { block_size: Some(BLOCK), replication: Some(2) });
+    hdfs.put_laid_out(
+        path,
+        &vec![7; 3_500_000],
+        Layout { block_size: Some(BLOCK), replication: Some(2), ..Layout::default() },
+    );
     let name_node = NameNode::new(&configuration(&cluster), &User::simple("alice"), &Credentials::new(), "").unwrap();
     let all = name_node.block_locations(path, 0, u64::MAX).await.unwrap();
     assert_eq!((all.file_length, all.under_construction, all.blocks.len()), (3_500_000, false, 4));
