@@ -4,14 +4,15 @@
 //! | what | written by | read by | where |
 //! |---|---|---|---|
 //! | `ApplicationDescription` | client | ApplicationMaster | `APPLICATION_FILE`, a local resource of its container |
-//! | `ContainerDescription` | ApplicationMaster | TaskManager | environment, `CONTAINER_VARIABLE` |
+//! | `ContainerDescription` | ApplicationMaster | TaskManager | YARN's container credentials, `CONTAINER_SECRET` |
 //! | `Leader` | each attempt of the ApplicationMaster | clients, TaskManagers | `LEADER_FILE` in the staging folder |
 //! | `ClientCredentials` | client | the same user's clients | `CLIENT_CREDENTIALS_FILE` in the staging folder, mode 600 |
 //! | secrets | client, ApplicationMaster | ApplicationMaster, TaskManager | secret keys of YARN's container credentials |
 //!
-//! Files are JSON. Only the last two hold secrets.
+//! Files are JSON. The configuration, which is in both descriptions, may hold secrets of users: nothing of this is in an
+//! environment or a command line, and all files are for the application's user alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +39,8 @@ pub const JOBS_FOLDER: &str = "jobs";
 /// Name of the binary in every container.
 pub const BINARY_FILE: &str = "flink-yarn";
 
-/// Environment variable with the [`ContainerDescription`] of a TaskManager, as JSON.
-pub const CONTAINER_VARIABLE: &str = "FLINK_YARN_CONTAINER";
+/// Secret key of a TaskManager's container: its [`ContainerDescription`], as JSON.
+pub const CONTAINER_SECRET: &str = "flink-yarn.container";
 
 /// Secret key of the ApplicationMaster's container: the certificate authority with its key, as exported by
 /// `CertificateAuthority::export`.
@@ -59,7 +60,7 @@ pub const WORKER_TLS_SECRET: &str = "flink-yarn.worker-tls";
 /// has finished is run again.
 pub const JOB_IDS_VARIABLE: &str = "FLINK_YARN_JOB_IDS";
 
-/// What the ApplicationMaster must know about its application. No secret in it.
+/// What the ApplicationMaster must know about its application. No secret in it but what the configuration holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ApplicationDescription {
     /// [`DEPLOYMENT_VERSION`] of the client that wrote it.
@@ -80,12 +81,25 @@ pub struct ApplicationDescription {
     pub max_attempts: u32,
     /// The containers of its TaskManagers.
     pub task_manager: TaskManagerContainers,
+    /// The racks of the cluster's nodes, as YARN names them: a wish for a host must name its rack as well.
+    #[serde(default = "default_racks")]
+    pub racks: Vec<String>,
     /// Who may see (`view`) and end (`modify`) the application, as YARN writes access lists: `user,user group,group`.
     #[serde(default)]
     pub view_acls: Option<String>,
     /// See `view_acls`.
     #[serde(default)]
     pub modify_acls: Option<String>,
+    /// The HDFS file systems that it uses: name services, or `host:port`. On a secure cluster the client has obtained a
+    /// token for each, and the ApplicationMaster obtains newer ones where it has a keytab.
+    #[serde(default)]
+    pub name_nodes: BTreeSet<String>,
+}
+
+/// The rack of hosts in a cluster that tells no racks apart.
+#[must_use]
+pub fn default_racks() -> Vec<String> {
+    vec!["/default-rack".to_owned()]
 }
 
 /// What an application is for.
@@ -170,7 +184,7 @@ pub enum ContainerFileVisibility {
     Application,
 }
 
-/// What a TaskManager in a container must know. No secret in it. The TaskManager's id is the container's, the host the
+/// What a TaskManager in a container must know. No secret in it but what the configuration holds. The TaskManager's id is the container's, the host the
 /// one that YARN names (`NM_HOST`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerDescription {

@@ -137,6 +137,21 @@ pub struct SplitCounts {
     pub remote_bytes: u64,
 }
 
+impl SplitCounts {
+    /// Those of two sources together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            total: self.total.saturating_add(other.total),
+            assigned: self.assigned.saturating_add(other.assigned),
+            local: self.local.saturating_add(other.local),
+            remote: self.remote.saturating_add(other.remote),
+            local_bytes: self.local_bytes.saturating_add(other.local_bytes),
+            remote_bytes: self.remote_bytes.saturating_add(other.remote_bytes),
+        }
+    }
+}
+
 /// The current execution of a subtask.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubtaskDetails {

@@ -41,6 +41,8 @@ pub struct ProgramRequest {
 /// number of their action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum DriverRequest {
+    /// Whether an earlier run of the program, under an earlier attempt of the ApplicationMaster, has submitted this action.
+    FindJob(u32),
     /// Run the next action. `job_id` is not set yet: the client chooses it.
     SubmitJob(Box<JobGraph>),
     /// The state of a job now.
@@ -54,6 +56,8 @@ pub enum DriverRequest {
 /// What the client answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum DriverResponse {
+    /// Whether there is such a job. To submit the action again gives it, and runs nothing.
+    Found(bool),
     /// The job runs.
     Submitted(JobId),
     /// The state of the job.

@@ -151,6 +151,24 @@ pub enum ToTaskManager {
         /// Which ones.
         partitions: Vec<PartitionId>,
     },
+    /// Newer tokens for file systems, for the TaskManager and its workers. Sent again after each heartbeat that does not
+    /// name them.
+    UpdateDelegationTokens(DelegationTokens),
+}
+
+/// Tokens that open file systems. They are secret, and never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelegationTokens {
+    /// Grows with each that a JobManager hands out; counted anew under each epoch.
+    pub version: u64,
+    /// A Hadoop token file.
+    pub file: serde_bytes::ByteBuf,
+}
+
+impl std::fmt::Debug for DelegationTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DelegationTokens({}, ***)", self.version)
+    }
 }
 
 /// Who wants to register.
@@ -205,6 +223,9 @@ pub struct TaskManagerReport {
     pub metrics: Vec<TaskMetrics>,
     /// Jobs that have a worker here.
     pub workers: Vec<JobId>,
+    /// Version of the tokens that the JobManager has sent last and that are in use here; 0 for those of the start.
+    #[serde(default)]
+    pub delegation_tokens: u64,
 }
 
 /// Figures of a TaskManager with its workers.

@@ -51,6 +51,7 @@ impl JobManagerConfig {
 pub(crate) struct JobSettings {
     pub(crate) slot_request_timeout: Duration,
     pub(crate) cancellation_timeout: Duration,
+    pub(crate) locality_wait: Duration,
 }
 
 impl JobSettings {
@@ -58,6 +59,7 @@ impl JobSettings {
         Ok(Self {
             slot_request_timeout: merged.get(&options::SLOT_REQUEST_TIMEOUT)?,
             cancellation_timeout: merged.get(&options::TASK_CANCELLATION_TIMEOUT)?,
+            locality_wait: merged.get(&options::SPLIT_LOCALITY_WAIT)?,
         })
     }
 }

@@ -64,8 +64,20 @@ pub enum Event {
     },
     /// What keeps TaskManagers from coming, for people; `None` when nothing does.
     ResourceNote(Option<String>),
+    /// There are newer tokens for file systems.
+    DelegationTokens(TokenFile),
     /// Time has passed. Needed at [`crate::job_manager::JobManager::next_deadline`], harmless at any other time.
     Tick,
+}
+
+/// A Hadoop token file: never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenFile(pub Vec<u8>);
+
+impl std::fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenFile(***)")
+    }
 }
 
 /// The requests of clients that the JobManager answers; artifacts and logs are the shell's.

@@ -62,6 +62,6 @@ mod finished_jobs;
 mod manager;
 
 pub use config::JobManagerConfig;
-pub use event::{Action, ClientCall, ConnectionId, Event, Now};
+pub use event::{Action, ClientCall, ConnectionId, Event, Now, TokenFile};
 pub use manager::{EndedJob, JobManager};
 pub use resources::{ClusterResources, TaskManagerUse};

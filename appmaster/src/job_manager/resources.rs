@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use flink_graph::TaskManagerId;
 
@@ -22,4 +23,6 @@ pub struct ClusterResources {
     pub missing_slots: u32,
     /// The registered TaskManagers.
     pub task_managers: BTreeMap<TaskManagerId, TaskManagerUse>,
+    /// Where the input of each job that waits for slots is: bytes by host. TaskManagers are wanted there.
+    pub inputs: Vec<Arc<BTreeMap<String, u64>>>,
 }

@@ -82,6 +82,35 @@ impl InputSplitAssigner {
         counts
     }
 
+    /// True when the request has its answer already, or is overtaken by a later one.
+    #[must_use]
+    pub fn is_answered(&self, attempt: ExecutionAttemptId, request: u64) -> bool {
+        let holder = self.holders.get(&attempt.subtask).filter(|holder| holder.attempt == attempt);
+        holder.is_some_and(|holder| request <= holder.last_request)
+    }
+
+    /// True when a split is free.
+    #[must_use]
+    pub fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// True when a split is free whose data is on the host.
+    #[must_use]
+    pub fn has_free_on(&self, host: &str) -> bool {
+        self.free_by_host.get(&host_key(host)).is_some_and(|ranks| !ranks.is_empty())
+    }
+
+    /// Adds the bytes of all splits, whether they are free or not, to those of the hosts that have them.
+    pub fn add_bytes_by_host(&self, bytes: &mut BTreeMap<String, u64>) {
+        for split in &self.splits {
+            for host in &split.hosts {
+                let sum = bytes.entry(host.clone()).or_default();
+                *sum = sum.saturating_add(split.length);
+            }
+        }
+    }
+
     fn assign(&mut self, attempt: ExecutionAttemptId, request: u64, host: &str) -> Option<usize> {
         if self.holders.get(&attempt.subtask).is_some_and(|holder| holder.attempt != attempt) {
             self.give_back(attempt.subtask);

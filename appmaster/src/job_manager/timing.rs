@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Worker(TaskManagerId, JobId),
     /// A message about a subtask, by its number in the ExecutionGraph, may have to be sent again.
     Subtask(JobId, usize),
+    /// A subtask, by its number in the ExecutionGraph, may have waited for a split on its own host for long enough.
+    Split(JobId, usize),
     /// The restart delay of a job may be over.
     Restart(JobId),
     /// A job may have waited for slots for too long.

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
-use super::proxy::{Peer, ProxyRule};
+use super::proxy::{Peer, ProxyRule, Reader};
 
 /// Shortest token: what is guessed at one try a millisecond for a year is far below.
 const SHORTEST_TOKEN: usize = 16;
@@ -70,7 +70,7 @@ enum Credential {
 /// |---|---|---|---|
 /// | GET, HEAD; the server listens on loopback | allowed | 401 | allowed |
 /// | GET, HEAD; it listens elsewhere | 401 | 401 | allowed |
-/// | GET, HEAD; there is a proxy, and it asks | allowed | 401 | allowed |
+/// | GET, HEAD; there is a proxy, and it asks | allowed; 403 for users who may not see the application | 401 | allowed |
 /// | GET, HEAD; there is a proxy, and somebody else asks | sent to the proxy | 401 | allowed |
 /// | anything else | 401 (403 when the server has no token) | 401 | allowed |
 ///
@@ -113,14 +113,25 @@ impl Guard {
         }
     }
 
-    fn is_from_proxy(&self, request: &Parts) -> bool {
-        let peer = request.extensions.get::<Peer>();
-        self.proxy.as_ref().zip(peer).is_some_and(|(proxy, peer)| proxy.admits(peer.0))
+    /// For whom the proxy reads, if the request is one of its own.
+    fn reader(&self, request: &Parts) -> Option<Reader> {
+        let peer = request.extensions.get::<Peer>()?;
+        let proxy = self.proxy.as_ref().filter(|proxy| proxy.admits(peer.0))?;
+        Some(proxy.reader(&request.headers))
     }
 
     fn check_reading(&self, credential: Credential, request: &Parts) -> Result<(), Failure> {
-        if self.loopback || credential == Credential::Right || self.is_from_proxy(request) {
+        if self.loopback || credential == Credential::Right {
             return Ok(());
+        }
+        match self.reader(request) {
+            Some(Reader::Allowed) => return Ok(()),
+            Some(Reader::Refused(user)) => {
+                let message =
+                    format!("`{user}` may not see this application; its owner can allow it with yarn.view.acls");
+                return Err(Failure::new(StatusCode::FORBIDDEN, message));
+            }
+            Some(Reader::Unknown) | None => {}
         }
         if let Some(location) = self.proxy.as_ref().and_then(|proxy| proxy.location(&request.uri)) {
             return Err(Failure::elsewhere(location));
@@ -222,6 +233,7 @@ fn split_scheme(header: &[u8]) -> Option<&[u8]> {
 mod tests {
     use axum::http::Request;
 
+    use super::super::proxy::Readers;
     use super::*;
 
     const TOKEN: &str = "0123456789abcdef-right";
@@ -268,7 +280,7 @@ mod tests {
     fn a_proxy_may_read_and_others_are_sent_to_it() {
         let mut guard = guard(false, true);
         let base = Some("http://rm/proxy/a".to_owned());
-        guard.proxy = Some(ProxyRule { addresses: vec!["10.0.0.1".parse().unwrap()], base });
+        guard.proxy = Some(ProxyRule { addresses: vec!["10.0.0.1".parse().unwrap()], base, readers: None });
         let check = |method: &str, peer: &str, token: bool, expected: u16| {
             let mut request = Request::builder().method(method).uri("/v1/jobs").header("host", "am:1");
             if token {
@@ -284,6 +296,30 @@ mod tests {
         check("GET", "10.0.0.2", true, 200);
         check("PATCH", "10.0.0.1", false, 401);
         check("PATCH", "10.0.0.2", true, 200);
+    }
+
+    #[test]
+    fn a_proxy_reads_for_those_who_may_see_the_application() {
+        let mut guard = guard(false, true);
+        guard.proxy = Some(ProxyRule {
+            addresses: vec!["10.0.0.1".parse().unwrap()],
+            base: Some("http://rm/proxy/a".to_owned()),
+            readers: Some(Readers::new("alice", None)),
+        });
+        let check = |peer: &str, cookie: Option<&str>, expected: u16| {
+            let mut request = Request::builder().uri("/v1/jobs").header("host", "am:1");
+            if let Some(cookie) = cookie {
+                request = request.header("cookie", cookie);
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            parts.extensions.insert(Peer(format!("{peer}:1").parse().unwrap()));
+            let status = guard.check(&parts).map_or_else(|failure| failure.status.as_u16(), |()| 200);
+            assert_eq!(status, expected, "{peer} {cookie:?}");
+        };
+        check("10.0.0.1", Some("proxy-user=alice"), 200);
+        check("10.0.0.1", Some("proxy-user=bob"), 403);
+        check("10.0.0.1", None, 302);
+        check("10.0.0.2", Some("proxy-user=alice"), 302);
     }
 
     #[test]

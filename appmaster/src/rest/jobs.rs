@@ -202,18 +202,7 @@ pub(super) fn status_name(status: JobStatus) -> String {
 
 /// Every state that Flink lists, with 0 for never.
 fn timestamps(job: &JobDetails) -> Map<String, Value> {
-    const STATUSES: [JobStatus; 9] = [
-        JobStatus::Created,
-        JobStatus::Running,
-        JobStatus::Failing,
-        JobStatus::Restarting,
-        JobStatus::Canceling,
-        JobStatus::Canceled,
-        JobStatus::Finished,
-        JobStatus::Failed,
-        JobStatus::Suspended,
-    ];
-    let known = STATUSES.map(|status| (status_name(status), entered(job, status)));
+    let known = JobStatus::ALL.map(|status| (status_name(status), entered(job, status)));
     // A job is accepted as soon as it is submitted; nothing of it is taken over from another process.
     let always = [("INITIALIZING".to_owned(), job.summary.start_time), ("RECONCILING".to_owned(), 0)];
     known.into_iter().chain(always).map(|(status, time)| (status, time.into())).collect()

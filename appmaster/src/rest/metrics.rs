@@ -75,14 +75,17 @@ pub(super) fn of_job_manager(cluster: &ClusterOverview, process: Process) -> Vec
     ]
 }
 
-/// A job.
+/// A job, with the input splits of all its sources.
 pub(super) fn of_job(job: &JobDetails, now: TimestampMillis) -> Vec<Metric> {
     let signed = |id, value, help| Metric { id, help, kind: Kind::Gauge, value: Figure::Signed(value) };
-    vec![
+    let mut metrics = vec![
         signed("uptime", uptime(job, now), "Time that the job runs without a failure, milliseconds; -1 when it ended."),
         signed("downtime", downtime(job, now), "Time since the failure being recovered from, milliseconds."),
         counter("numRestarts", job.restarts.into(), "Restarts of the job."),
-    ]
+    ];
+    let splits = job.vertices.iter().filter_map(|vertex| vertex.splits);
+    metrics.extend(of_splits(&splits.fold(SplitCounts::default(), SplitCounts::plus)));
+    metrics
 }
 
 /// The input splits of a source: local ones were handed to a TaskManager on a host that holds the data.

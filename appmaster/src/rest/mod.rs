@@ -58,7 +58,7 @@ mod tests;
 
 pub use access::{AccessToken, InvalidToken};
 pub use connections::{RestError, RestOptions, RestServer, serve};
-pub use proxy::ProxyRule;
+pub use proxy::{ProxyRule, Readers};
 pub use view::{Answer, Cancellation, ClusterView, Unavailable};
 
 /// Milliseconds since 1970, now.

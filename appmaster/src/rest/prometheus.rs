@@ -13,18 +13,6 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// Size after which no more families are written. At some 300 bytes a sample this is ten thousand subtasks.
 const LARGEST_PAGE: usize = 16 << 20;
 
-const STATUSES: [JobStatus; 9] = [
-    JobStatus::Created,
-    JobStatus::Running,
-    JobStatus::Failing,
-    JobStatus::Restarting,
-    JobStatus::Canceling,
-    JobStatus::Canceled,
-    JobStatus::Finished,
-    JobStatus::Failed,
-    JobStatus::Suspended,
-];
-
 /// What the page shows.
 pub(super) struct Scrape<'a> {
     pub(super) cluster: &'a ClusterOverview,
@@ -54,7 +42,7 @@ pub(super) fn page(scrape: &Scrape<'_>) -> String {
 }
 
 fn jobs_by_status(page: &mut Page, jobs: &[JobSummary]) {
-    let rows = STATUSES.map(|status| {
+    let rows = JobStatus::ALL.map(|status| {
         let count = jobs.iter().filter(|job| job.status == status).count();
         (labels(&[("status", &status_name(status))]), count)
     });

@@ -10,7 +10,7 @@ use flink_protocol::client::ClientResponseBody;
 
 use super::connections::{self, ClientLink, Kind, TaskManagerLink, link};
 use super::event_loop::Input;
-use crate::job_manager::{ClientCall, ClusterResources, ConnectionId, Event, JobManager};
+use crate::job_manager::{ClientCall, ClusterResources, ConnectionId, Event, JobManager, TokenFile};
 
 /// The JobManager has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -120,6 +120,11 @@ impl Handle {
     /// Tells what keeps TaskManagers from coming: jobs that wait for them say so.
     pub async fn resource_note(&self, note: Option<String>) {
         let _ = self.0.inputs.send(Input::Resources(Event::ResourceNote(note))).await;
+    }
+
+    /// Hands newer tokens for file systems, as a Hadoop token file, to all TaskManagers.
+    pub async fn delegation_tokens(&self, file: Vec<u8>) {
+        let _ = self.0.inputs.send(Input::Resources(Event::DelegationTokens(TokenFile(file)))).await;
     }
 
     /// Ends an idle TaskManager; false when it has work after all.

@@ -22,7 +22,7 @@ async fn start(folder: &Path, programs: Vec<(Artifact, std::path::PathBuf)>) -> 
 
 async fn ask(client: &mut ClientLink, body: ClientRequestBody) -> ClientResponseBody {
     client.outgoing.send(ClientRequest { number: 0, body }).await.unwrap();
-    let answer = tokio::time::timeout(Duration::from_secs(20), client.incoming.recv()).await;
+    let answer = tokio::time::timeout(Duration::from_secs(60), client.incoming.recv()).await;
     answer.unwrap().unwrap().body.unwrap()
 }
 
@@ -117,13 +117,13 @@ async fn what_is_wanted_is_told() {
     let mut client = handle.connect_client().unwrap();
     submit(&mut client, &job(5)).await;
     let waiting = resources.wait_for(|resources| resources.missing_slots == 1);
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap().unwrap();
     handle.resource_note(Some("the queue is full".to_owned())).await;
     let details = handle.query(|job_manager| job_manager.job_details(job(5).job_id)).await.unwrap().unwrap();
     assert!(details.waiting_for.unwrap().ends_with("the queue is full"));
     cancel(&mut client, job(5).job_id).await;
     let waiting = resources.wait_for(|resources| resources.missing_slots == 0);
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap().unwrap();
     assert!(!handle.release_task_manager(flink_graph::TaskManagerId("nobody".into())).await);
     handle.shut_down().await;
 }

@@ -17,7 +17,7 @@ use flink_transport::{CertificateAuthority, Connection, Dialer, HandshakeError, 
 use super::{Handle, JobManagerServer, ServerOptions};
 
 const LIMIT: u64 = 64 << 20;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 const EPOCH: u64 = 5;
 
 fn configuration(folder: &tempfile::TempDir) -> Configuration {

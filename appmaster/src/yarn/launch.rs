@@ -1,15 +1,16 @@
 use flink_graph::Artifact;
 use flink_protocol::deployment::{
-    ApplicationDescription, BINARY_FILE, CONTAINER_VARIABLE, ContainerDescription, ContainerFile, ContainerFileKind,
+    ApplicationDescription, BINARY_FILE, CONTAINER_SECRET, ContainerDescription, ContainerFile, ContainerFileKind,
     ContainerFileVisibility, DEPLOYMENT_VERSION, Leader, TLS_SECRET, WORKER_TLS_SECRET,
 };
 use flink_protocol::worker::TlsMaterial;
 use flink_transport::tls::certificate_name;
-use flink_transport::{AuthorityError, CertificateAuthority, Role, token};
+use flink_transport::{AuthorityError, CertificateAuthority, Role};
 use hadoop_rpc::yarn::{
     AccessControl, Container, ContainerLaunchContext, LocalResource, LocalResourceKind, Visibility,
 };
 use hadoop_rpc::{Credentials, Secret};
+use tokio::sync::watch;
 
 /// TaskManagers outlive the leader that has started them, and so do their certificates: what protects from an old leader
 /// is the epoch of the messages.
@@ -24,8 +25,8 @@ pub struct TaskManagerLaunch {
     pub leader: Leader,
     /// Makes the keys of each TaskManager.
     pub authority: CertificateAuthority,
-    /// Tokens for the file system; no others.
-    pub tokens: Credentials,
+    /// Tokens for the file system, the newest; no others.
+    pub tokens: watch::Receiver<Credentials>,
     /// The program that is among the files of the containers.
     pub program: Option<Artifact>,
 }
@@ -48,14 +49,10 @@ impl TaskManagerLaunch {
     /// Keys cannot be made.
     pub fn context(&self, container: &Container) -> Result<ContainerLaunchContext, LaunchError> {
         let containers = &self.description.task_manager;
-        let mut environment = containers.environment.clone();
-        let description = serde_json::to_vec(&self.describe(container))?;
-        // In hexadecimal digits, since the NodeManager's script expands and unquotes what it is given.
-        environment.insert(CONTAINER_VARIABLE.to_owned(), token::hex(&description));
         let files = containers.resources.iter().map(|file| (file.name.clone(), local_resource(file)));
         Ok(ContainerLaunchContext {
             local_resources: files.collect(),
-            environment,
+            environment: containers.environment.clone(),
             commands: vec![format!(
                 "exec ./{BINARY_FILE} taskmanager --yarn 1><LOG_DIR>/taskmanager.out 2><LOG_DIR>/taskmanager.err"
             )],
@@ -83,7 +80,8 @@ impl TaskManagerLaunch {
     }
 
     fn credentials(&self, container: &Container) -> Result<Credentials, LaunchError> {
-        let mut credentials = self.tokens.clone();
+        let mut credentials = self.tokens.borrow().clone();
+        credentials.add_secret(CONTAINER_SECRET, Secret::new(serde_json::to_vec(&self.describe(container))?));
         let name = certificate_name(&container.id.to_string());
         for (role, secret) in [(Role::TaskManager, TLS_SECRET), (Role::Worker, WORKER_TLS_SECRET)] {
             let material: TlsMaterial = self.authority.issue(role, &name, EPOCH_OF_ALL)?;

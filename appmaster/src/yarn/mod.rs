@@ -10,6 +10,9 @@
 /// Which containers to ask for, to start and to give back: a state machine without I/O.
 pub mod driver;
 
+/// When to obtain new tokens for file systems: another one.
+mod token_schedule;
+
 /// The I/O around the driver: ResourceManager, NodeManagers, JobManager.
 #[cfg(feature = "yarn")]
 mod service;
@@ -26,3 +29,4 @@ mod node_managers;
 pub use launch::{LaunchError, TaskManagerLaunch};
 #[cfg(feature = "yarn")]
 pub use service::{ContainerService, ServiceEnd};
+pub use token_schedule::TokenSchedule;

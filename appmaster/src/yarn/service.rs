@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,8 @@ pub struct ContainerService {
     foreign_answers: u32,
     /// The number of containers that was last asked for.
     asked: u32,
+    /// The hosts that were last asked for.
+    asked_hosts: BTreeSet<String>,
     complained: Option<Instant>,
     end: Option<ServiceEnd>,
 }
@@ -102,6 +104,7 @@ impl ContainerService {
             queue,
             foreign_answers: 0,
             asked: 0,
+            asked_hosts: BTreeSet::new(),
             complained: None,
             end: None,
         }
@@ -220,24 +223,16 @@ impl ContainerService {
     }
 
     fn allocate(&mut self, request: AllocateRequest) {
-        let ask = |count| ResourceRequest {
-            node_label: self.node_label.clone(),
-            ..ResourceRequest::anywhere(
-                self.priority,
-                hadoop::Resource::new(self.resource.memory_mb, self.resource.vcores),
-                count,
-                REQUEST,
-            )
-        };
         if let Some(count) = request.containers.filter(|count| *count != self.asked) {
             // What is only repeated is not worth a line.
             self.asked = count;
-            tracing::info!(containers = count, "asking for containers");
+            tracing::info!(containers = count, hosts = ?request.hosts, "asking for containers");
         }
+        let asks = request.containers.map(|count| self.asks(count, request.hosts)).unwrap_or_default();
         let request = hadoop::AllocateRequest {
             response_id: self.response_id,
             progress: 0.0,
-            asks: request.containers.map(ask).into_iter().collect(),
+            asks,
             releases: request.release.iter().filter_map(|id| id.0.parse().ok()).collect(),
             blacklist_additions: request.blacklist_additions,
             blacklist_removals: request.blacklist_removals,
@@ -249,6 +244,33 @@ impl ContainerService {
             let response = application_master.allocate(&request).await;
             let _ = inputs.send(Input::Allocated(response)).await;
         });
+    }
+
+    /// Numbers of containers, for YARN: for each host, for the racks of hosts, and in all. The ResourceManager keeps what
+    /// it was told, so hosts of the ask before that are not wanted any more are taken back.
+    fn asks(&mut self, count: u32, mut hosts: BTreeMap<String, u32>) -> Vec<ResourceRequest> {
+        let size = hadoop::Resource::new(self.resource.memory_mb, self.resource.vcores);
+        let anywhere = ResourceRequest::anywhere(self.priority, size, count, REQUEST);
+        if self.node_label.is_some() {
+            // YARN refuses hosts beside a label.
+            return vec![ResourceRequest { node_label: self.node_label.clone(), ..anywhere }];
+        }
+        let now: BTreeSet<String> = hosts.keys().cloned().collect();
+        let there = hosts.values().fold(0_u32, |sum, count| sum.saturating_add(*count));
+        let before = std::mem::replace(&mut self.asked_hosts, now);
+        if !before.is_empty() || !self.asked_hosts.is_empty() {
+            for host in before {
+                hosts.entry(host).or_insert(0);
+            }
+            // A host is looked at only when its rack is wanted, and which rack that is only YARN knows.
+            hosts.extend(self.launch.description.racks.iter().map(|rack| (rack.clone(), there)));
+        }
+        let located = hosts.into_iter().map(|(location, containers)| ResourceRequest {
+            location,
+            containers,
+            ..anywhere.clone()
+        });
+        located.chain([anywhere.clone()]).collect()
     }
 
     fn allocated(&mut self, response: hadoop::AllocateResponse) -> Option<Event> {

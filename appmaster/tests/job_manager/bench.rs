@@ -23,6 +23,10 @@ pub(crate) struct FakeTaskManager {
     pub(crate) heard: Vec<String>,
     /// What the last heartbeat said that it should have.
     pub(crate) expected: Vec<ExecutionAttemptId>,
+    /// Version of the tokens that it uses.
+    pub(crate) tokens: u64,
+    /// The numbers of the splits that came, in their order; `None` for none left.
+    pub(crate) splits: Vec<Option<u32>>,
     /// True: it takes messages and does nothing.
     pub(crate) mute: bool,
 }
@@ -102,6 +106,7 @@ impl Bench {
                 tm.tasks.insert(attempt, *descriptor);
                 self.state(attempt, ExecutionState::Running);
             }
+            ToTaskManager::NextInputSplit { split, .. } => tm.splits.push(split.map(|split| split.number)),
             ToTaskManager::CancelTask(attempt) => self.state(attempt, ExecutionState::Canceled),
             _ => {}
         }
@@ -142,6 +147,7 @@ impl Bench {
         let report = TaskManagerReport {
             tasks: tasks.collect(),
             workers: self.tms[index].workers.clone(),
+            delegation_tokens: self.tms[index].tokens,
             ..Default::default()
         };
         self.from_tm(index, ToJobManager::Heartbeat(report));

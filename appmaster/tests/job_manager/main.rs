@@ -15,6 +15,9 @@ mod slots;
 /// What is told to, and by, whoever runs the TaskManagers' containers.
 mod resources;
 
+/// Which task gets which split of the input, and when.
+mod input;
+
 /// Regions and what a failure takes down.
 mod failover;
 

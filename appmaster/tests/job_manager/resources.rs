@@ -1,8 +1,8 @@
-use flink_appmaster::job_manager::Event;
+use flink_appmaster::job_manager::{Event, TokenFile};
 use flink_graph::{JobStatus, PartitionId, RuntimeMode, TaskManagerId};
 use flink_protocol::task_manager::FailureKind;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, FakeTaskManager};
 use crate::graphs::chain;
 
 /// Missing slots, and slots in use of each TaskManager.
@@ -47,6 +47,32 @@ fn only_an_idle_task_manager_is_released() {
     bench.send(Event::ReleaseTaskManager { task_manager: busy.clone() });
     bench.send(Event::ReleaseTaskManager { task_manager: idle });
     assert_eq!(bench.core.resources().task_managers.into_keys().collect::<Vec<_>>(), [busy]);
+}
+
+#[test]
+fn newer_tokens_reach_every_task_manager() {
+    let mut bench = Bench::new(&[1, 1]);
+    let tokens = |file: &[u8]| Event::DelegationTokens(TokenFile(file.to_vec()));
+    assert!(!format!("{:?}", tokens(b"secret")).contains("115"), "they are not printed");
+    let heard = |bench: &Bench| {
+        let of = |tm: &FakeTaskManager| tm.heard.iter().filter(|what| *what == "UpdateDelegationTokens").count();
+        bench.tms.iter().map(of).collect::<Vec<_>>()
+    };
+    bench.pass(2, &[]);
+    assert_eq!(heard(&bench), [0, 0], "there are none");
+    bench.send(tokens(b"1"));
+    assert_eq!(heard(&bench), [1, 1]);
+    bench.tms[0].tokens = 1;
+    bench.pass(2, &[]);
+    assert_eq!(heard(&bench), [1, 3], "again, until they are in use");
+    bench.send(tokens(b"2"));
+    assert_eq!(heard(&bench), [2, 4]);
+    // Who comes later has those of the start.
+    bench.add_task_manager(1);
+    bench.tms[0].tokens = 2;
+    bench.tms[1].tokens = 2;
+    bench.pass(1, &[]);
+    assert_eq!(heard(&bench), [2, 4, 1]);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn resident_bytes() -> u64 {
 
 /// Sends bytes until the server has enough, and reads what it says, up to its end of the connection.
 async fn attack(address: SocketAddr, pieces: impl IntoIterator<Item = &[u8]>) -> usize {
-    let stream = timeout(Duration::from_secs(10), TcpStream::connect(address)).await.unwrap().unwrap();
+    let stream = timeout(Duration::from_secs(60), TcpStream::connect(address)).await.unwrap().unwrap();
     let (mut read, mut write) = stream.into_split();
     let sending = async {
         for piece in pieces {
@@ -91,7 +91,7 @@ async fn attack(address: SocketAddr, pieces: impl IntoIterator<Item = &[u8]>) ->
         total
     };
     let both = async { tokio::join!(sending, reading).1 };
-    timeout(Duration::from_secs(10), both).await.expect("the server keeps a connection that it should end")
+    timeout(Duration::from_secs(60), both).await.expect("the server keeps a connection that it should end")
 }
 
 async fn is_well(address: SocketAddr) -> bool {

@@ -96,6 +96,9 @@ impl World {
             tm::Event::WorkerExited { worker, reason } => {
                 self.after(pause, Item::WorkerExits((index, life, worker.0), reason));
             }
+            tm::Event::TokensStored { epoch, version } => {
+                self.after(pause, Item::TokensStored(index, life, epoch, version));
+            }
             tm::Event::Tick => {
                 if let Some(process) = &mut self.task_managers[index] {
                     process.tick = Some(self.now + pause);
@@ -154,6 +157,13 @@ impl World {
             }
             tm::Action::CollectStatistics => {
                 self.task_manager_event(index, life, tm::Event::Statistics(ProcessStatistics::default()));
+            }
+            tm::Action::StoreTokens { .. } if self.faults_go_on() && self.chance_of_tokens.below(5) == 0 => {
+                self.happened("tokens not stored");
+            }
+            tm::Action::StoreTokens { epoch, tokens } => {
+                let pause = Duration::from_millis(1 + self.chance_of_tokens.below(100));
+                self.after(pause, Item::TokensStored(index, life, epoch, tokens.version));
             }
             tm::Action::Terminate { .. } => self.kill_task_manager(index),
             _ => {}

@@ -3,7 +3,9 @@ use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
 use flink_appmaster::job_manager::random::Random;
-use flink_appmaster::job_manager::{self as jm, ClientCall, ConnectionId, JobManager, JobManagerConfig, Now};
+use flink_appmaster::job_manager::{
+    self as jm, ClientCall, ConnectionId, JobManager, JobManagerConfig, Now, TokenFile,
+};
 use flink_graph::{Configuration, ExecutionAttemptId, ExecutionState, JobId};
 use flink_protocol::Envelope;
 use flink_protocol::client::ClientResponseBody;
@@ -92,6 +94,8 @@ impl Report {
             "job failed",
             "job canceled",
             "job restarted",
+            "tokens renewed",
+            "tokens not stored",
         ] {
             assert!(self.counts.get(what).is_some_and(|times| *times > 20), "{what}: hardly ever");
         }
@@ -137,6 +141,8 @@ pub(crate) enum Item {
     WorkerExits(WorkerKey, String),
     TaskStep(WorkerKey, ExecutionAttemptId),
     ClientTurn(usize),
+    NewTokens,
+    TokensStored(usize, u64, u64, u64),
 }
 
 /// The whole cluster, and its time.
@@ -164,6 +170,10 @@ pub(crate) struct World {
     pub(crate) with_log: bool,
     pub(crate) report: Report,
     pub(crate) seed: u64,
+    /// Decides about tokens alone.
+    pub(crate) chance_of_tokens: Random,
+    /// How often the present JobManager was given tokens.
+    tokens: u64,
 }
 
 pub(crate) fn configuration() -> Configuration {
@@ -202,6 +212,8 @@ impl World {
             report: Report::empty(),
             seed,
             random,
+            chance_of_tokens: Random::new(!seed),
+            tokens: 0,
         };
         world.populate();
         world
@@ -222,6 +234,7 @@ impl World {
         if self.profile.fault_pause_ms > 0 {
             self.after(Duration::from_secs(1), Item::Fault);
         }
+        self.after(Duration::from_secs(2), Item::NewTokens);
     }
 
     /// Runs until every client knows how its job ended and the cluster has come to rest.
@@ -280,6 +293,9 @@ impl World {
             left.push("allocations are left".to_owned());
         }
         for process in self.task_managers.iter().flatten() {
+            if process.core.delegation_tokens() != self.tokens {
+                left.push(format!("{} has old tokens", process.core.id()));
+            }
             if process.core.jobs().next().is_some() || process.core.running().next().is_some() {
                 left.push(format!("a worker or task is left on {}", process.core.id()));
             }
@@ -327,6 +343,10 @@ impl World {
             }
             Item::TaskStep(key, attempt) => self.task_step(key, attempt),
             Item::ClientTurn(index) => self.client_turn(index),
+            Item::NewTokens => self.renew_tokens(),
+            Item::TokensStored(index, life, epoch, version) => {
+                self.task_manager_event(index, life, tm::Event::TokensStored { epoch, version });
+            }
         }
     }
 
@@ -334,11 +354,25 @@ impl World {
 
     pub(crate) fn start_job_manager(&mut self) {
         self.epoch += 1;
+        self.tokens = 0;
         self.job_manager_since = self.now;
         if let Ok(config) = JobManagerConfig::from_configuration(&configuration()) {
             self.job_manager = Some(JobManager::new(config, self.epoch, self.seed ^ self.epoch));
         }
         self.job_manager_event(jm::Event::Tick);
+    }
+
+    fn renew_tokens(&mut self) {
+        if !self.faults_go_on() {
+            return;
+        }
+        if self.job_manager.is_some() {
+            self.tokens += 1;
+            self.happened("tokens renewed");
+            self.job_manager_event(jm::Event::DelegationTokens(TokenFile(vec![0])));
+        }
+        let pause = Duration::from_millis(500 + self.chance_of_tokens.below(20_000));
+        self.after(pause, Item::NewTokens);
     }
 
     pub(crate) fn job_manager_event(&mut self, event: jm::Event) {

@@ -98,6 +98,34 @@ fn reasons(actions: &[Action]) -> Vec<String> {
 }
 
 #[test]
+fn containers_are_wanted_where_the_input_is() {
+    let hosts = |actions: &[Action]| -> Vec<BTreeMap<String, u32>> {
+        let requests = actions.iter().filter_map(|action| match action {
+            Action::Allocate(request) => request.containers.map(|_| request.hosts.clone()),
+            _ => None,
+        });
+        requests.collect()
+    };
+    let on = |hosts: &[(&str, u32)]| hosts.iter().map(|(host, count)| ((*host).to_owned(), *count)).collect();
+    let mut stage = Stage::new(config());
+    let bytes = BTreeMap::from([("host1".to_owned(), 10), ("host2".to_owned(), 10)]);
+    stage.resources.inputs = vec![std::sync::Arc::new(bytes)];
+    let actions = stage.at(1_000).wants(4);
+    assert_eq!(hosts(&actions), [on(&[("host1", 1), ("host2", 1)])]);
+    // One has come, on host1: the other one is wanted on host2.
+    stage.on(Event::Allocated(Allocation {
+        containers: vec![container(1)],
+        cluster_nodes: 5,
+        ..Allocation::default()
+    }));
+    assert_eq!(hosts(&stage.at(1_050).on(Event::Tick)), [on(&[("host2", 1)])]);
+    stage.on(Event::Allocated(Allocation::default()));
+    // Jobs without input on hosts take what they get.
+    stage.resources.inputs.clear();
+    assert_eq!(hosts(&stage.at(2_000).wants(6)), [on(&[])]);
+}
+
+#[test]
 fn containers_are_asked_for_and_started_at_once() {
     let mut stage = Stage::new(config());
     assert_eq!(asks(&stage.at(1_000).wants(3)), [2]);
@@ -166,6 +194,43 @@ fn the_cause_of_a_loss_is_told_and_the_container_replaced() {
     assert_eq!(asks(&stage.at(10_100).wants(2)), [1]);
 }
 
+/// The JobManager hears of a loss first, by a silence; what it is charged to is known when YARN has spoken.
+#[test]
+fn a_task_manager_that_was_given_up_is_replaced_at_once_and_charged_later() {
+    let mut config = config();
+    config.max_failure_rate = 0.0;
+    let given_up = |config: &DriverConfig| {
+        let (mut stage, one) = Stage::with_one(config.clone());
+        stage.resources.task_managers.clear();
+        assert_eq!(asks(&stage.at(10_000).wants(2)), [1]);
+        assert_eq!((stage.driver.held(), stage.driver.holds(&one.id)), (0, false));
+        stage.on(Event::Allocated(Allocation { cluster_nodes: 5, ..Allocation::default() }));
+        (stage, one)
+    };
+    let fails = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Fail { .. }));
+    for (exit_status, is_failure) in [(-100, false), (-102, false), (137, true)] {
+        let (mut stage, one) = given_up(&config);
+        let actions = stage.at(11_000).ends(&one.id, exit_status, "");
+        assert_eq!(fails(&actions), is_failure, "{exit_status}: {actions:?}");
+    }
+    // YARN says nothing: the container is given back.
+    let (mut stage, _) = given_up(&config);
+    let actions = stage.at(15_000).on(Event::Tick);
+    assert!(actions.iter().any(|action| matches!(action, Action::StopContainer { .. })), "{actions:?}");
+    assert!(!fails(&actions));
+}
+
+#[test]
+fn a_task_manager_that_was_given_up_may_come_back() {
+    let (mut stage, one) = Stage::with_one(config());
+    stage.resources.task_managers.clear();
+    stage.at(10_000).wants(2);
+    let actions = stage.at(12_000).registers(&one, 2);
+    assert_eq!((stage.driver.held(), stage.driver.holds(&one.id), asks(&actions)), (1, true, vec![]));
+    let actions = stage.at(16_000).on(Event::Tick);
+    assert!(!actions.iter().any(|action| matches!(action, Action::StopContainer { .. })), "{actions:?}");
+}
+
 #[test]
 fn too_many_failures_end_the_application_but_preemption_does_not() {
     let mut config = config();
@@ -227,8 +292,10 @@ fn containers_of_an_earlier_attempt_are_taken_over() {
     driver.on_event(Duration::ZERO, Event::Registered { earlier, largest: Resource::default() });
     let used = TaskManagerUse { slots: 2, used: 1, busy: true, connected: true };
     let task_managers = BTreeMap::from([(one.id.clone(), used)]);
-    let actions =
-        driver.on_event(Duration::from_secs(1), Event::Demand(ClusterResources { missing_slots: 3, task_managers }));
+    let actions = driver.on_event(
+        Duration::from_secs(1),
+        Event::Demand(ClusterResources { missing_slots: 3, task_managers, ..ClusterResources::default() }),
+    );
     assert_eq!((driver.held(), driver.wanted(), asks(&actions)), (2, 2, vec![]));
     let actions = driver.on_event(Duration::from_secs(21), Event::Tick);
     assert!(reasons(&actions)[0].contains(&two.id.0), "{actions:?}");

@@ -233,7 +233,8 @@ impl World {
             left -= used;
             task_managers.insert(id, TaskManagerUse { slots: SLOTS, used, busy: used > 0, connected: true });
         }
-        ClusterResources { missing_slots: left, task_managers }
+        let bytes = (0..5).map(|host| (format!("host{host}"), 10 + host)).collect();
+        ClusterResources { missing_slots: left, task_managers, inputs: vec![std::sync::Arc::new(bytes)] }
     }
 
     fn tell_demand(&mut self) {

@@ -79,7 +79,7 @@ fn signal(name: &str, pid: i64) {
 }
 
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + Duration::from_secs(120);
     while !condition() {
         assert!(Instant::now() < until, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(20));
@@ -90,7 +90,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 fn http(url: &str, method: &str, path: &str, token: Option<&str>) -> (String, String) {
     let address = url.strip_prefix("http://").unwrap();
     let mut socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\r\n");
     socket.write_all(head.as_bytes()).unwrap();

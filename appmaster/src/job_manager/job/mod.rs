@@ -4,6 +4,9 @@ mod schedule;
 /// What TaskManagers say about the executions of the job.
 mod updates;
 
+/// Which task gets which input split, and when.
+mod input;
+
 /// Failures: restart, or the end.
 mod failure;
 
@@ -13,7 +16,8 @@ mod end;
 /// What users see of the job.
 mod show;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use flink_graph::{ExecutionState, JobGraph, JobId, JobStatus, ResultPartitionType};
@@ -29,7 +33,8 @@ use super::regions::Regions;
 use super::restart::RestartStrategy;
 use super::slot_sharing::SlotSharing;
 pub(crate) use failure::lost;
-pub(crate) use updates::SplitAnswer;
+use input::Patience;
+pub(crate) use input::SplitAnswer;
 
 /// Everything about one job. After each event that concerns it, [`JobMaster::advance`] does what is due next.
 #[derive(Debug)]
@@ -40,6 +45,10 @@ pub(crate) struct JobMaster {
     pub(crate) settings: JobSettings,
     pub(crate) graph: ExecutionGraph,
     pub(crate) sharing: SlotSharing,
+    /// Bytes of the input by the host that has them.
+    input_hosts: Arc<BTreeMap<String, u64>>,
+    /// Subtasks that find no split on their own host.
+    patience: BTreeMap<usize, Patience>,
     regions: Regions,
     region_states: Vec<RegionState>,
     status: JobStatus,
@@ -98,6 +107,8 @@ impl JobMaster {
             sequence,
             settings,
             sharing: SlotSharing::of_graph(&graph),
+            input_hosts: Arc::new(input::bytes_by_host(&graph)),
+            patience: BTreeMap::new(),
             region_states: vec![RegionState::Waiting; regions.len()],
             regions,
             graph,

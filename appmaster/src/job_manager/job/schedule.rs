@@ -154,8 +154,25 @@ impl JobMaster {
             let execution = &mut self.graph.subtasks[subtask].current;
             execution.unanswered = Some(resend);
             execution.last_seen = cx.now.elapsed;
+            self.log_deployment(subtask);
             self.tell(subtask, ToTaskManager::SubmitTask(Box::new(descriptor)), cx);
         }
+    }
+
+    /// Where each task went is known for as long as the log is kept: `flink-yarn logs --task` looks for this line.
+    fn log_deployment(&self, subtask: usize) {
+        let execution = &self.graph.subtasks[subtask].current;
+        let vertex = &self.graph.vertex_of(subtask).vertex;
+        let Some(slot) = &execution.location else { return };
+        tracing::info!(
+            job = %self.id(),
+            vertex = %vertex.id,
+            subtask = execution.id.subtask,
+            attempt = execution.id.attempt,
+            task_manager = %slot.task_manager,
+            name = vertex.name,
+            "deploying task"
+        );
     }
 
     pub(super) fn descriptor(&self, subtask: usize, cx: &Context) -> Option<TaskDeploymentDescriptor> {

@@ -6,19 +6,6 @@ use super::JobMaster;
 use crate::job_manager::context::Context;
 use crate::job_manager::execution_graph::{ExecutionJobVertex, ExecutionVertex};
 
-/// All states of a job, in the order in which they are shown.
-const STATES: [JobStatus; 9] = [
-    JobStatus::Created,
-    JobStatus::Running,
-    JobStatus::Failing,
-    JobStatus::Restarting,
-    JobStatus::Canceling,
-    JobStatus::Canceled,
-    JobStatus::Finished,
-    JobStatus::Failed,
-    JobStatus::Suspended,
-];
-
 impl JobMaster {
     /// A line of `list`.
     pub(crate) fn summary(&self) -> JobSummary {
@@ -48,7 +35,10 @@ impl JobMaster {
         let time_of = |status: &JobStatus| self.status_times.iter().rev().find(|(other, _)| other == status);
         JobDetails {
             summary: self.summary(),
-            timestamps: STATES.iter().map(|status| (*status, time_of(status).map_or(0, |(_, at)| *at))).collect(),
+            timestamps: JobStatus::ALL
+                .iter()
+                .map(|status| (*status, time_of(status).map_or(0, |(_, at)| *at)))
+                .collect(),
             configuration: self.information.graph.configuration.clone(),
             vertices: self.graph.vertices.iter().map(|vertex| self.vertex_details(vertex, cx)).collect(),
             exceptions: self.exceptions.iter().cloned().collect(),

@@ -1,4 +1,4 @@
-use flink_graph::{ExecutionAttemptId, ExecutionState, InputSplit, PartitionId, TaskManagerId};
+use flink_graph::{ExecutionAttemptId, ExecutionState, PartitionId, TaskManagerId};
 use flink_protocol::task_manager::{FailureKind, TaskFailure, TaskMetrics, TaskStateUpdate, ToTaskManager};
 
 use super::JobMaster;
@@ -7,16 +7,6 @@ use crate::job_manager::context::Context;
 use crate::job_manager::execution_graph::PartitionState;
 use crate::job_manager::task_managers::Worker;
 use crate::job_manager::timing::Timer;
-
-/// What a task that wants a split is answered.
-pub(crate) enum SplitAnswer {
-    /// The split, or that there is none left.
-    Next(Option<InputSplit>),
-    /// Nothing: the request is out of date.
-    Silence,
-    /// The attempt does not count (any more) and must end.
-    Unknown,
-}
 
 impl JobMaster {
     /// An execution is in a new state. False when it is not one that should be there.
@@ -144,21 +134,6 @@ impl JobMaster {
         match execution.state {
             ExecutionState::Canceling => self.end_canceled(subtask, cx),
             _ => self.failed(subtask, Some(runtime("its TaskManager does not know it any more")), cx),
-        }
-    }
-
-    /// A task wants its next split.
-    pub(crate) fn next_split(&mut self, attempt: ExecutionAttemptId, request: u64, host: &str) -> SplitAnswer {
-        let Some(subtask) = self.graph.current(attempt) else { return SplitAnswer::Unknown };
-        match self.state(subtask) {
-            ExecutionState::Deploying | ExecutionState::Initializing | ExecutionState::Running => {}
-            ExecutionState::Failed | ExecutionState::Canceled => return SplitAnswer::Unknown,
-            _ => return SplitAnswer::Silence,
-        }
-        let vertex = self.graph.subtasks[subtask].vertex;
-        match &mut self.graph.vertices[vertex].splits {
-            None => SplitAnswer::Next(None),
-            Some(splits) => splits.next(attempt, request, host).map_or(SplitAnswer::Silence, SplitAnswer::Next),
         }
     }
 

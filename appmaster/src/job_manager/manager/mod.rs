@@ -13,6 +13,9 @@ mod overview;
 /// What whoever runs the TaskManagers' containers must know, and says.
 mod resources;
 
+/// Tokens for file systems, for the TaskManagers.
+mod tokens;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -20,6 +23,7 @@ use flink_graph::{JobGraph, JobId};
 use flink_protocol::Epoch;
 use flink_protocol::client::JobResult;
 use flink_protocol::overview::JobDetails;
+use flink_protocol::task_manager::DelegationTokens;
 use serde::{Deserialize, Serialize};
 
 use super::config::JobManagerConfig;
@@ -51,6 +55,8 @@ pub struct JobManager {
     next_waiter: u64,
     submitted: u64,
     peers: BTreeMap<ConnectionId, String>,
+    /// The newest tokens for file systems, where somebody obtains them.
+    delegation_tokens: Option<DelegationTokens>,
 }
 
 impl JobManager {
@@ -68,6 +74,7 @@ impl JobManager {
             next_waiter: 0,
             submitted: 0,
             peers: BTreeMap::new(),
+            delegation_tokens: None,
         }
     }
 
@@ -94,6 +101,7 @@ impl JobManager {
             Event::TaskManagerLost { task_manager, reason } => self.lose_task_manager(&task_manager, &reason),
             Event::ReleaseTaskManager { task_manager } => self.release_task_manager(&task_manager),
             Event::ResourceNote(note) => self.cx.resource_note = note,
+            Event::DelegationTokens(file) => self.on_delegation_tokens(file.0),
             Event::Tick => {}
         }
         self.fire_timers();
@@ -118,6 +126,7 @@ impl JobManager {
                 Timer::Subtask(job, subtask) => {
                     self.with_job(job, |job, cx| job.on_subtask_timer(subtask, cx));
                 }
+                Timer::Split(job, subtask) => drop(self.with_job(job, |job, cx| job.on_split_timer(subtask, cx))),
                 Timer::Restart(job) => drop(self.cx.touched.insert(job)),
                 Timer::SlotRequest(job) => self.on_slot_request_timer(job),
                 Timer::Waiter(number) => self.on_waiter_timer(number),

@@ -9,7 +9,8 @@ impl JobManager {
     /// What the jobs want of TaskManagers, and what they have.
     #[must_use]
     pub fn resources(&self) -> ClusterResources {
-        let missing: usize = self.jobs.values().map(JobMaster::missing_slots).sum();
+        let missing = self.jobs.values().map(|job| (job.missing_slots(), job)).filter(|(missing, _)| *missing > 0);
+        let (missing, waiting): (Vec<usize>, Vec<&JobMaster>) = missing.unzip();
         let task_managers = self.cx.task_managers.iter().map(|(id, task_manager)| {
             let slots = task_manager.slots.len();
             let used = TaskManagerUse {
@@ -20,7 +21,11 @@ impl JobManager {
             };
             (id.clone(), used)
         });
-        ClusterResources { missing_slots: count(missing), task_managers: task_managers.collect() }
+        ClusterResources {
+            missing_slots: count(missing.into_iter().sum()),
+            task_managers: task_managers.collect(),
+            inputs: waiting.into_iter().map(JobMaster::input_hosts).filter(|hosts| !hosts.is_empty()).collect(),
+        }
     }
 
     /// True when no job has anything on a TaskManager that is registered.

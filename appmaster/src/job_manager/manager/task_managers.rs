@@ -116,7 +116,7 @@ impl JobManager {
 
     fn on_split_request(&mut self, id: &TaskManagerId, attempt: ExecutionAttemptId, request: u64) {
         let host = self.cx.host(id);
-        let answer = self.with_job(attempt.job, |job, _| job.next_split(attempt, request, &host));
+        let answer = self.with_job(attempt.job, |job, cx| job.next_split(attempt, request, &host, cx));
         let message = match answer.unwrap_or(SplitAnswer::Unknown) {
             SplitAnswer::Next(split) => ToTaskManager::NextInputSplit { attempt, request, split },
             SplitAnswer::Silence => return,

@@ -40,6 +40,7 @@ impl JobManager {
             self.with_job(attempt.job, |job, cx| job.on_unlisted(attempt, cx));
         }
         self.compare_workers(id, &report.workers);
+        self.send_newer_tokens(id, report.delegation_tokens);
     }
 
     fn compare_workers(&mut self, id: &TaskManagerId, reported: &[JobId]) {

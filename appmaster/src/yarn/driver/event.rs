@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use flink_graph::TaskManagerId;
@@ -158,6 +159,8 @@ pub enum Action {
 pub struct AllocateRequest {
     /// The number of containers that are wanted from now on, when it is to be said (again).
     pub containers: Option<u32>,
+    /// On which hosts they are wanted, if there is room: as many or fewer in all. Others will do as well.
+    pub hosts: BTreeMap<String, u32>,
     /// Containers that are not needed.
     pub release: Vec<TaskManagerId>,
     /// Hosts on which no container is wanted.

@@ -82,6 +82,11 @@ fn explain(exit_status: i32, diagnostics: &str, resource: Resource) -> (String, 
         143 => plain("its process was told to end (SIGTERM, exit status 143)", Blame::Container, true),
         134 => plain("its process aborted (SIGABRT, exit status 134)", Blame::Container, true),
         139 => plain("its process crashed (SIGSEGV, exit status 139)", Blame::Container, true),
+        154 => plain(
+            "nobody has seen how its process ended: its NodeManager was restarted meanwhile (exit status 154)",
+            Blame::Container,
+            true,
+        ),
         126 | 127 => (
             format!(
                 "its command could not be run (exit status {exit_status}): is the binary made for this kind of node?"
@@ -155,6 +160,7 @@ mod tests {
         check(-1000, "hdfs://x changed on src filesystem", Blame::Container, &["copied", "changed on src"]);
         check(127, "", Blame::Container, &["could not be run"]);
         check(131, "", Blame::Container, &["signal 3"]);
+        check(154, "", Blame::Container, &["NodeManager was restarted"]);
         check(1, "boom\n\n  again", Blame::Container, &["exit status 1; YARN says: boom again"]);
         for status in [-105, -106, -107, -108] {
             check(status, "", Blame::Nobody, &[&status.to_string()]);

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flink_graph::TaskManagerId;
@@ -7,6 +8,7 @@ use super::event::{Action, AllocateRequest, Allocation, CompletedContainer, Cont
 use super::exit_status::{Blame, ContainerEnd};
 use super::failure_rate::FailureRate;
 use super::heartbeat::Heartbeat;
+use super::hosts;
 use super::nodes::Nodes;
 use super::workers::{Phase, Worker, Workers};
 use crate::job_manager::ClusterResources;
@@ -154,7 +156,7 @@ impl ResourceManagerDriver {
     /// True when `id` is a container that the jobs may use.
     #[must_use]
     pub fn holds(&self, id: &TaskManagerId) -> bool {
-        self.workers.get(id).is_some_and(|worker| !matches!(worker.phase, Phase::Leaving { .. }))
+        self.workers.get(id).is_some_and(|worker| worker.phase.is_active())
     }
 
     /// Containers beyond those that are wanted, without those that the JobManager was asked to let go of already.
@@ -291,15 +293,8 @@ impl ResourceManagerDriver {
     }
 
     fn on_demand(&mut self, now: Duration, resources: ClusterResources) {
-        let vanished = self.workers.observe(now, &resources);
+        self.workers.observe(now, &resources);
         self.resources = resources;
-        for id in vanished {
-            let end = ContainerEnd {
-                reason: "its TaskManager was given up by the JobManager".to_owned(),
-                blame: Blame::Container,
-            };
-            self.give_up(now, &id, &end, false);
-        }
     }
 
     fn on_given_back(&mut self, now: Duration, id: &TaskManagerId, accepted: bool) {
@@ -315,18 +310,26 @@ impl ResourceManagerDriver {
     /// What has taken too long.
     fn expire(&mut self, now: Duration) {
         self.nodes.expire(now);
-        let late = |phase: Phase, timeout| matches!(phase, Phase::Awaited { since } if since + timeout <= now);
-        let timeout = self.config.registration_timeout;
-        let missing: Vec<TaskManagerId> =
-            self.workers.iter().filter(|(_, worker)| late(worker.phase, timeout)).map(|(id, _)| id.clone()).collect();
-        for id in missing {
-            let reason = format!(
-                "its TaskManager did not register within {} s (resourcemanager.taskmanager-registration.timeout); \
-                 its log says why",
-                timeout.as_secs_f64()
-            );
-            self.give_up(now, &id, &ContainerEnd { reason, blame: Blame::Container }, false);
-        }
+        let (registration, leaving) = (self.config.registration_timeout, self.config.leaving_timeout);
+        let late = |worker: &Worker| match worker.phase {
+            Phase::Awaited { since } if since + registration <= now => Some(ContainerEnd {
+                reason: format!(
+                    "its TaskManager did not register within {} s \
+                     (resourcemanager.taskmanager-registration.timeout); its log says why",
+                    registration.as_secs_f64()
+                ),
+                blame: Blame::Container,
+            }),
+            // Its host may be at fault, or the network.
+            Phase::Vanished { since } if since + leaving <= now => Some(ContainerEnd {
+                reason: "its TaskManager was given up by the JobManager, and YARN says nothing of it".to_owned(),
+                blame: Blame::Node,
+            }),
+            _ => None,
+        };
+        let late: Vec<(TaskManagerId, ContainerEnd)> =
+            self.workers.iter().filter_map(|(id, worker)| Some((id.clone(), late(worker)?))).collect();
+        late.iter().for_each(|(id, end)| self.give_up(now, id, end, false));
         self.end_those_that_linger(now);
     }
 
@@ -394,7 +397,7 @@ impl ResourceManagerDriver {
     fn heartbeat_due(&self) -> Duration {
         // A TaskManager that has lost its connection may be dead: YARN knows it soon.
         let hurry = self.resources.task_managers.values().any(|used| !used.connected)
-            || self.workers.iter().any(|(_, worker)| matches!(worker.phase, Phase::Leaving { .. }));
+            || self.workers.iter().any(|(_, worker)| !worker.phase.is_active());
         self.heartbeat.due(self.outstanding(), hurry, &self.config, self.nodes.has_changes())
     }
 
@@ -404,8 +407,18 @@ impl ResourceManagerDriver {
         }
         let (containers, release) = self.heartbeat.send(now, self.outstanding());
         let (blacklist_additions, blacklist_removals) = self.nodes.changes();
-        let request = AllocateRequest { containers, release, blacklist_additions, blacklist_removals };
+        let hosts = containers.map(|count| self.hosts_for(count)).unwrap_or_default();
+        let request = AllocateRequest { containers, hosts, release, blacklist_additions, blacklist_removals };
         self.actions.push(Action::Allocate(request));
+    }
+
+    /// Where the next containers should be, to be near what the waiting jobs read.
+    fn hosts_for(&self, count: u32) -> BTreeMap<String, u32> {
+        let held = self.workers.iter().filter(|(_, worker)| !matches!(worker.phase, Phase::Leaving { .. }));
+        let held = held.map(|(_, worker)| worker.node.host.as_str());
+        let inputs = self.resources.inputs.iter().flat_map(|bytes| bytes.iter());
+        let inputs = inputs.filter(|(host, _)| !self.nodes.is_left_out(host));
+        hosts::spread(inputs.map(|(host, bytes)| (host.as_str(), *bytes)), held, count)
     }
 
     fn fail(&mut self, reason: String) {

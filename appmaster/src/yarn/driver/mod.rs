@@ -9,6 +9,8 @@
 //! asked ─► Starting ─► Awaited ─► Registered ─► Leaving ─► gone
 //!             │           │           │
 //!             └───────────┴───────────┴──► lost: the cause in words, asked for again if wanted
+//!                                     ╎
+//!                                     └──► Vanished: given up by the JobManager, before YARN has said why
 //! ```
 
 /// What goes in and what comes out.
@@ -19,6 +21,9 @@ pub mod config;
 
 /// Why a container ended, in words, and whose fault it was.
 pub mod exit_status;
+
+/// On which hosts containers are wanted.
+mod hosts;
 
 /// Nodes on which containers fail again and again.
 mod nodes;

@@ -21,12 +21,19 @@ impl Nodes {
             failures.pop_front();
         }
         let enough = failures.len() >= config.node_failures;
-        let most = cluster_nodes as usize * config.most_left_out as usize / 100;
+        // In a small cluster one may be left out all the same, if another one remains.
+        let share = cluster_nodes as usize * config.most_left_out as usize / 100;
+        let most = share.max(1).min((cluster_nodes as usize).saturating_sub(1));
         if !enough || self.left_out.contains_key(host) || self.left_out.len() >= most {
             return false;
         }
         self.left_out.insert(host.to_owned(), now + config.node_penalty);
         true
+    }
+
+    /// True when no container is wanted there.
+    pub(super) fn is_left_out(&self, host: &str) -> bool {
+        self.left_out.contains_key(host)
     }
 
     /// Time of the next change.
@@ -69,8 +76,7 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_node_is_left_out_for_a_while_but_never_most_of_them() {
+    fn config() -> DriverConfig {
         let containers = TaskManagerContainers {
             memory_mb: 1,
             vcores: 1,
@@ -80,7 +86,26 @@ mod tests {
             node_label: None,
             priority: 0,
         };
-        let config = DriverConfig::new(&Configuration::default(), &containers).unwrap();
+        DriverConfig::new(&Configuration::default(), &containers).unwrap()
+    }
+
+    /// How many of so many nodes are left out when containers fail on all of them.
+    fn check(cluster_nodes: u32, left_out: usize) {
+        let (mut nodes, config) = (Nodes::default(), config());
+        for host in (0..cluster_nodes).map(|number| format!("host{number}")) {
+            (0..3).for_each(|at| _ = nodes.failed(Duration::from_secs(at), &host, cluster_nodes, &config));
+        }
+        assert_eq!(nodes.changes().0.len(), left_out, "of {cluster_nodes}");
+    }
+
+    #[test]
+    fn at_least_one_may_be_left_out_and_never_the_last() {
+        [(1, 0), (2, 1), (3, 1), (5, 1), (6, 1), (7, 2), (100, 33)].into_iter().for_each(|(of, out)| check(of, out));
+    }
+
+    #[test]
+    fn a_node_is_left_out_for_a_while_but_never_most_of_them() {
+        let config = config();
         let mut nodes = Nodes::default();
         let at = Duration::from_secs;
         let fail = |nodes: &mut Nodes, now, host| nodes.failed(at(now), host, 4, &config);

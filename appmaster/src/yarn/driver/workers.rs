@@ -29,6 +29,15 @@ pub(super) enum Phase {
     Returning { since: Duration },
     /// Its TaskManager ends.
     Leaving { since: Duration },
+    /// The JobManager has given its TaskManager up, and YARN has not said yet what has become of the container.
+    Vanished { since: Duration },
+}
+
+impl Phase {
+    /// Whether jobs may use it, or will.
+    pub(super) fn is_active(self) -> bool {
+        !matches!(self, Self::Leaving { .. } | Self::Vanished { .. })
+    }
 }
 
 impl Worker {
@@ -62,29 +71,28 @@ impl Workers {
         self.0.iter()
     }
 
-    /// Containers that serve jobs, or will: all but those that leave.
+    /// Containers that serve jobs, or will: all but those that leave or are gone.
     pub(super) fn active(&self) -> u32 {
-        let active = self.0.values().filter(|worker| !matches!(worker.phase, Phase::Leaving { .. }));
+        let active = self.0.values().filter(|worker| worker.phase.is_active());
         u32::try_from(active.count()).unwrap_or(u32::MAX)
     }
 
-    /// Brings the phases in line with what the JobManager says; gives those whose TaskManagers it does not have any more.
-    pub(super) fn observe(&mut self, now: Duration, resources: &ClusterResources) -> Vec<TaskManagerId> {
-        let mut vanished = Vec::new();
+    /// Brings the phases in line with what the JobManager says.
+    pub(super) fn observe(&mut self, now: Duration, resources: &ClusterResources) {
         for (id, worker) in &mut self.0 {
             match (worker.phase, resources.task_managers.get(id)) {
-                (Phase::Starting | Phase::Awaited { .. }, Some(used)) => {
+                // One that had vanished may come back: its host stood still, or was out of reach.
+                (Phase::Starting | Phase::Awaited { .. } | Phase::Vanished { .. }, Some(used)) => {
                     worker.phase = Phase::Registered { idle_since: (!used.busy).then_some(now) };
                 }
                 (Phase::Registered { idle_since }, Some(used)) => {
                     let idle_since = (!used.busy).then_some(idle_since.unwrap_or(now));
                     worker.phase = Phase::Registered { idle_since };
                 }
-                (Phase::Registered { .. }, None) => vanished.push(id.clone()),
+                (Phase::Registered { .. }, None) => worker.phase = Phase::Vanished { since: now },
                 _ => {}
             }
         }
-        vanished
     }
 
     /// The idle TaskManager that should be given back first: one that is about to be taken away, then the one that has
@@ -112,7 +120,9 @@ impl Workers {
             Phase::Starting | Phase::Registered { idle_since: None } => None,
             Phase::Awaited { since } => Some(since + registration_timeout),
             Phase::Registered { idle_since: Some(since) } => has_surplus.then_some(since + idle_timeout),
-            Phase::Returning { since } | Phase::Leaving { since } => Some(since + leaving_timeout),
+            Phase::Returning { since } | Phase::Leaving { since } | Phase::Vanished { since } => {
+                Some(since + leaving_timeout)
+            }
         };
         self.0.values().filter_map(due).min()
     }

@@ -15,16 +15,20 @@ use flink_protocol::deployment::{
 };
 use flink_transport::tls::certificate_name;
 use flink_transport::{CertificateAuthority, Role};
+use hadoop_rpc::Credentials;
 use hadoop_rpc::credentials::AMRM_TOKEN_KIND;
 use hadoop_rpc::ipc::RetryPolicy;
 use hadoop_rpc::yarn::ApplicationMaster;
+use tokio::sync::watch;
 
 use super::environment::{self, ContainerEnvironment, StartError};
 use super::job_store::HdfsJobStore;
 use super::leader::LeaderFile;
 use super::mode::{self, Outcome};
-use super::program::{ProgramRun, for_programs};
+use super::program::ProgramRun;
 use super::proxy;
+use super::token_files::TokenFiles;
+use super::token_keeper::{self, TokenKeeper};
 use crate::{logging, process};
 
 /// How long the ResourceManager is waited for.
@@ -78,7 +82,8 @@ struct Master {
 async fn run() -> Result<(), StartError> {
     let began = Instant::now();
     let told_to_end = process::told_to_end()?;
-    let master = Master::prepare(began)?;
+    let (master, mut tokens) = Master::prepare(began)?;
+    tokens.begin().await;
     let yarn = master.resource_manager()?;
     let (handle, rest) = master.start_job_manager().await?;
     // Before anybody can ask for it: clients come as soon as the application is registered.
@@ -94,10 +99,14 @@ async fn run() -> Result<(), StartError> {
     };
     let registration = lead.await?;
     tracing::info!(milliseconds = master.began.elapsed().as_millis(), address = leader.rpc_address(), "leading");
-    let service = master.containers(&yarn, &handle, leader.clone())?;
+    let service = master.containers(&yarn, &handle, leader.clone(), tokens.newest())?;
+    let file = tokens.file_for_programs();
     let outcome = tokio::select! {
         reason = told_to_end => return Err(reason.into()),
-        outcome = master.work(&handle, &leader, job) => outcome.unwrap_or_else(|error| Outcome::failed(chain(&*error))),
+        outcome = master.work(&handle, &leader, job, &file) => {
+            outcome.unwrap_or_else(|error| Outcome::failed(chain(&*error)))
+        }
+        () = tokens.run(handle.clone()) => return Err("nobody looks after the tokens any more".into()),
         end = service.run(registration) => match end {
             ServiceEnd::Failed(reason) => Outcome::failed(reason),
             // What is left belongs to the attempt that leads, TaskManagers included.
@@ -110,9 +119,9 @@ async fn run() -> Result<(), StartError> {
 }
 
 impl Master {
-    fn prepare(began: Instant) -> Result<Self, StartError> {
+    fn prepare(began: Instant) -> Result<(Self, TokenKeeper), StartError> {
         let environment = ContainerEnvironment::read()?;
-        let description: ApplicationDescription = environment::json_file(Path::new(APPLICATION_FILE))?;
+        let mut description: ApplicationDescription = environment::json_file(Path::new(APPLICATION_FILE))?;
         if description.version != DEPLOYMENT_VERSION {
             return Err(format!(
                 "{APPLICATION_FILE} is of version {}, this binary understands {DEPLOYMENT_VERSION}: client and binary \
@@ -124,11 +133,15 @@ impl Master {
         let authority = std::str::from_utf8(environment.secret(AUTHORITY_SECRET)?)?;
         let authority = CertificateAuthority::import(authority)?;
         let hadoop = environment::hadoop_configuration(&description.configuration)?;
+        let login = token_keeper::take_login(&mut description.configuration)?;
+        let files = TokenFiles::new(environment.credentials.clone())?;
+        let tokens = TokenKeeper::new(login, &hadoop, &description, files)?;
         let hdfs = environment::hdfs(&hadoop, &description.user)?;
         let configuration = adapted(&description.configuration, &environment);
         let graph = mode::job_graph(&description)?;
         let program = mode::program(&description, graph.as_ref());
-        Ok(Self { environment, description, configuration, hadoop, hdfs, authority, graph, program, began })
+        let master = Self { environment, description, configuration, hadoop, hdfs, authority, graph, program, began };
+        Ok((master, tokens))
     }
 
     fn epoch(&self) -> u64 {
@@ -167,7 +180,8 @@ impl Master {
         let mut rest = RestOptions::new(bind_host, 0);
         rest.hosts = vec![self.environment.host.clone()];
         rest.token = Some(AccessToken::new(token)?);
-        rest.proxy = Some(proxy::rule(&self.hadoop, self.environment.web_proxy_base.as_deref()).await);
+        let (base, viewers) = (self.environment.web_proxy_base.as_deref(), self.description.view_acls.as_deref());
+        rest.proxy = Some(proxy::rule(&self.hadoop, base, &self.description.user, viewers).await?);
         Ok(rest)
     }
 
@@ -186,6 +200,7 @@ impl Master {
         yarn: &ApplicationMaster,
         handle: &Handle,
         leader: Leader,
+        tokens: watch::Receiver<Credentials>,
     ) -> Result<ContainerService, StartError> {
         let config = DriverConfig::new(&self.configuration, &self.description.task_manager)?;
         let registered_as = (leader.host.clone(), leader.rpc_port, leader.rest_url.clone());
@@ -193,7 +208,7 @@ impl Master {
             description: self.description.clone(),
             leader,
             authority: CertificateAuthority::import(self.authority.export().expose())?,
-            tokens: for_programs(&self.environment.credentials),
+            tokens,
             program: self.program.clone(),
         };
         let (yarn, hadoop) = (yarn.clone(), self.hadoop.clone());
@@ -206,6 +221,7 @@ impl Master {
         handle: &Handle,
         leader: &Leader,
         job: Option<Result<JobId, Outcome>>,
+        tokens: &Path,
     ) -> Result<Outcome, StartError> {
         match (&self.description.mode, job) {
             (ApplicationMode::Application { program, arguments }, _) => {
@@ -216,7 +232,7 @@ impl Master {
                     configuration: &self.description.configuration,
                     leader,
                     authority: &self.authority,
-                    credentials: &self.environment.credentials,
+                    tokens,
                 };
                 tokio::select! {
                     outcome = mode::run_program(&run) => outcome,

@@ -3,6 +3,12 @@
 /// What YARN tells a container by its environment.
 mod environment;
 
+/// The files in which the processes of a container find their tokens.
+mod token_files;
+
+/// New tokens, with the application's keytab.
+mod token_keeper;
+
 /// The leader's address, in HDFS.
 mod leader;
 

@@ -8,8 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use flink_graph::{Artifact, Configuration, options};
 use flink_protocol::deployment::{BINARY_FILE, JOB_IDS_VARIABLE, Leader};
 use flink_transport::{CertificateAuthority, Role, authority};
-use hadoop_rpc::Credentials;
-use hadoop_rpc::credentials::{AMRM_TOKEN_KIND, TOKEN_FILE_VARIABLE};
+use hadoop_rpc::credentials::TOKEN_FILE_VARIABLE;
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::process::Command;
 
@@ -21,9 +20,6 @@ const FOLDER: &str = "program-client";
 /// Bytes of the program's last words that are kept for the application's diagnostics.
 const LAST_WORDS: usize = 4 << 10;
 
-/// Secrets of the engine's own begin so.
-const OWN_SECRETS: &str = "flink-yarn.";
-
 /// The `main` of a program, run beside the ApplicationMaster as any client on the container's host would: in a process of
 /// its own, so that its crash is not ours.
 #[derive(Debug)]
@@ -34,7 +30,8 @@ pub(super) struct ProgramRun<'a> {
     pub(super) configuration: &'a Configuration,
     pub(super) leader: &'a Leader,
     pub(super) authority: &'a CertificateAuthority,
-    pub(super) credentials: &'a Credentials,
+    /// The file with the tokens that it may have.
+    pub(super) tokens: &'a Path,
 }
 
 impl ProgramRun<'_> {
@@ -49,10 +46,11 @@ impl ProgramRun<'_> {
             .arg(PathBuf::from(".").join(&self.program.name))
             .args(self.arguments)
             .env(JOB_IDS_VARIABLE, self.application_id)
+            .env(TOKEN_FILE_VARIABLE, self.tokens)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        self.pass_tokens(&mut command, &folder)?;
+        die_together(&mut command);
         let mut child = command.spawn().map_err(|error| format!("cannot run ./{BINARY_FILE}: {error}"))?;
         let words = child.stderr.take().map(copy_words);
         let status = child.wait().await?;
@@ -78,30 +76,20 @@ impl ProgramRun<'_> {
         write_private(&folder.join("config.yaml"), &serde_json::to_vec_pretty(&configuration)?)?;
         Ok(())
     }
-
-    /// The program gets the tokens for the file system: not the one of the ApplicationMaster, nor the engine's own secrets.
-    fn pass_tokens(&self, command: &mut Command, folder: &Path) -> Result<(), StartError> {
-        let tokens = for_programs(self.credentials);
-        command.env_remove(TOKEN_FILE_VARIABLE);
-        if !tokens.is_empty() {
-            let file = folder.join("tokens");
-            write_private(&file, tokens.encode().expose())?;
-            command.env(TOKEN_FILE_VARIABLE, file);
-        }
-        Ok(())
-    }
 }
 
-/// What of a container's credentials programs and TaskManagers may have.
-pub(super) fn for_programs(credentials: &Credentials) -> Credentials {
-    let mut passed = Credentials::new();
-    for (alias, token) in credentials.tokens().filter(|(_, token)| token.kind != AMRM_TOKEN_KIND) {
-        passed.add_token(alias, token.clone());
+/// Ends a child with this process, however that ends: the next attempt runs the program again, and there must not be two.
+fn die_together(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let prepare = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        // It may have ended before the signal was asked for.
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are made (prctl, getppid), and nothing is allocated.
+    unsafe {
+        command.pre_exec(prepare);
     }
-    for (name, secret) in credentials.secrets().filter(|(name, _)| !name.starts_with(OWN_SECRETS)) {
-        passed.add_secret(name, secret.clone());
-    }
-    passed
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -124,29 +112,4 @@ fn copy_words(errors: tokio::process::ChildStderr) -> tokio::task::JoinHandle<St
         }
         String::from_utf8_lossy(last.make_contiguous()).trim().to_owned()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use hadoop_rpc::{Secret, Token};
-
-    use super::*;
-
-    #[test]
-    fn programs_get_no_secret_of_the_engine() {
-        let token = |kind: &str| Token {
-            identifier: Vec::new(),
-            password: Secret::new(*b"p"),
-            kind: kind.to_owned(),
-            service: String::new(),
-        };
-        let mut credentials = Credentials::new();
-        credentials.add_token("a", token(AMRM_TOKEN_KIND));
-        credentials.add_token("b", token("HDFS_DELEGATION_TOKEN"));
-        credentials.add_secret("flink-yarn.authority", Secret::new(*b"x"));
-        credentials.add_secret("mine", Secret::new(*b"y"));
-        let passed = for_programs(&credentials);
-        assert_eq!(passed.tokens().map(|(alias, _)| alias).collect::<Vec<_>>(), ["b"]);
-        assert_eq!(passed.secrets().map(|(name, _)| name).collect::<Vec<_>>(), ["mine"]);
-    }
 }

@@ -1,12 +1,20 @@
 use std::net::IpAddr;
 
-use flink_appmaster::rest::ProxyRule;
+use flink_appmaster::rest::{ProxyRule, Readers};
+use hadoop_rpc::user;
+
+use super::environment::StartError;
 
 const DEFAULT_PORT: u16 = 8088;
 const DEFAULT_SECURE_PORT: u16 = 8090;
 
-/// Where YARN's web proxy is: a process of its own, or part of each ResourceManager.
-pub(super) async fn rule(hadoop: &hadoop_rpc::Configuration, base: Option<&str>) -> ProxyRule {
+/// Where YARN's web proxy is (a process of its own, or part of each ResourceManager), and who may read through it.
+pub(super) async fn rule(
+    hadoop: &hadoop_rpc::Configuration,
+    base: Option<&str>,
+    owner: &str,
+    view_acls: Option<&str>,
+) -> Result<ProxyRule, StartError> {
     let servers = servers(hadoop);
     let mut addresses: Vec<IpAddr> = Vec::new();
     for (host, port) in &servers {
@@ -20,7 +28,8 @@ pub(super) async fn rule(hadoop: &hadoop_rpc::Configuration, base: Option<&str>)
     let scheme = if is_secure(hadoop) { "https" } else { "http" };
     let first = servers.first();
     let base = first.zip(base).map(|((host, port), base)| format!("{scheme}://{host}:{port}{base}"));
-    ProxyRule { addresses, base }
+    let readers = user::is_kerberos(hadoop)?.then(|| Readers::new(owner, view_acls));
+    Ok(ProxyRule { addresses, base, readers })
 }
 
 fn is_secure(hadoop: &hadoop_rpc::Configuration) -> bool {
@@ -82,7 +91,14 @@ mod tests {
     async fn the_rule_names_addresses_and_the_way_for_browsers() {
         let mut hadoop = hadoop_rpc::Configuration::new();
         hadoop.set("yarn.resourcemanager.webapp.address", "127.0.0.1:18088");
-        let rule = rule(&hadoop, Some("/proxy/application_1_2")).await;
+        let rule = |hadoop: hadoop_rpc::Configuration| async move {
+            rule(&hadoop, Some("/proxy/application_1_2"), "alice", Some("bob")).await.unwrap()
+        };
+        let readers = Some(Readers::new("alice", Some("bob")));
+        let mut secure = hadoop.clone();
+        secure.set("hadoop.security.authentication", "kerberos");
+        assert_eq!((rule(secure).await.readers, rule(hadoop.clone()).await.readers), (readers, None));
+        let rule = rule(hadoop).await;
         assert_eq!(rule.addresses, ["127.0.0.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(rule.base.as_deref(), Some("http://127.0.0.1:18088/proxy/application_1_2"));
     }

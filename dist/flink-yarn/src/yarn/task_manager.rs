@@ -6,21 +6,28 @@ use std::time::{Duration, Instant};
 use flink_graph::configuration::MemorySize;
 use flink_graph::{Configuration, TaskManagerId, options};
 use flink_protocol::deployment::{
-    CONTAINER_VARIABLE, ContainerDescription, DEPLOYMENT_VERSION, Leader, TLS_SECRET, WORKER_TLS_SECRET,
+    CONTAINER_SECRET, ContainerDescription, DEPLOYMENT_VERSION, Leader, TLS_SECRET, WORKER_TLS_SECRET,
 };
 use flink_protocol::worker::TlsMaterial;
 use flink_taskmanager::task_manager::{
-    Connector, JobManagerLink, NetworkConnector, ProcessLauncher, TaskManagerProcess,
+    Connector, JobManagerLink, NetworkConnector, ProcessLauncher, TaskManagerProcess, TokenStore,
 };
 use flink_transport::{Dialer, Role};
+use hadoop_rpc::Credentials;
+use hadoop_rpc::credentials::TOKEN_FILE_VARIABLE;
 
 use super::environment::{self, ContainerEnvironment, StartError};
 use super::leader::LeaderFile;
+use super::token_files::TokenFiles;
 use crate::{logging, process};
 
-/// Share of the container that TaskManager and workers may hold before a worker is ended in words, percent: YARN counts
-/// what they share with others, too, and kills without any.
-const USABLE: u64 = 92;
+/// Part of the container that TaskManager and workers may not hold before a worker is ended in words, percent and at least
+/// that many megabytes: YARN counts what they share with others, too (their programs), and kills without any.
+const RESERVE: u64 = 8;
+const LEAST_RESERVE_MB: u64 = 40;
+
+/// The exit status of a process that was ended by SIGTERM, as shells have it.
+const TERMINATED: u8 = 128 + 15;
 
 /// Pause between two looks at who leads.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -29,7 +36,11 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) fn execute() -> ExitCode {
     logging::start(environment::log_file("taskmanager.err").as_deref());
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(End::ByItself) => ExitCode::SUCCESS,
+        Ok(End::Told(reason)) => {
+            tracing::info!(reason, "the TaskManager ends");
+            ExitCode::from(TERMINATED)
+        }
         Err(error) => {
             tracing::error!(%error, "the TaskManager ends");
             ExitCode::FAILURE
@@ -37,9 +48,17 @@ pub(super) fn execute() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), StartError> {
+/// How a TaskManager has ended.
+enum End {
+    /// The JobManager has let go of it.
+    ByItself,
+    /// By a signal.
+    Told(String),
+}
+
+fn run() -> Result<End, StartError> {
     let environment = ContainerEnvironment::read()?;
-    let description = describe()?;
+    let description = describe(&environment)?;
     let configuration = adapted(&description, &environment);
     let tls: TlsMaterial = serde_json::from_slice(environment.secret(TLS_SECRET)?)?;
     let worker_tls: TlsMaterial = serde_json::from_slice(environment.secret(WORKER_TLS_SECRET)?)?;
@@ -50,21 +69,31 @@ fn run() -> Result<(), StartError> {
     let connector = LeaderConnector::new(dialer, description.leader, timeout, leaders);
     let id = TaskManagerId(environment.container.to_string());
     let programs = description.program.map(|program| (program.clone(), PathBuf::from(program.name)));
-    let task_manager = TaskManagerProcess::new(configuration, id, connector, ProcessLauncher::new(frame_limit))
+    let mut tokens = TokenFiles::new(environment.credentials.clone())?;
+    let launcher = ProcessLauncher::new(frame_limit).with_variable(TOKEN_FILE_VARIABLE, tokens.programs());
+    let store: TokenStore = Box::new(move |file| {
+        let newer = Credentials::decode(file).map_err(|error| error.to_string())?;
+        tokens.replace(&newer).map_err(|error| error.to_string())
+    });
+    let task_manager = TaskManagerProcess::new(configuration, id, connector, launcher)
+        .with_token_store(store)
         .with_worker_tls(Some(worker_tls))
         .with_log_file(environment::log_file("taskmanager.err"))
         .with_worker_logs(Some(environment.log_folder.clone()))
         .with_programs(programs.into_iter().filter(|(_, path)| path.is_file()).collect());
     process::runtime()?.block_on(async {
         let told_to_end = process::told_to_end()?;
-        Ok(task_manager.run(told_to_end).await?)
+        tokio::select! {
+            ended = task_manager.run(std::future::pending()) => Ok(ended.map(|()| End::ByItself)?),
+            // Without a farewell: YARN knows why it ends this container, and tells the ApplicationMaster. The JobManager is
+            // not to hear first, and from here, that there was a signal.
+            reason = told_to_end => Ok(End::Told(reason)),
+        }
     })
 }
 
-fn describe() -> Result<ContainerDescription, StartError> {
-    let text = std::env::var(CONTAINER_VARIABLE).map_err(|_| format!("{CONTAINER_VARIABLE} is not set"))?;
-    let bytes = from_hex(&text).ok_or_else(|| format!("{CONTAINER_VARIABLE} holds no hexadecimal digits"))?;
-    let description: ContainerDescription = serde_json::from_slice(&bytes)?;
+fn describe(environment: &ContainerEnvironment) -> Result<ContainerDescription, StartError> {
+    let description: ContainerDescription = serde_json::from_slice(environment.secret(CONTAINER_SECRET)?)?;
     if description.version != DEPLOYMENT_VERSION {
         return Err(format!(
             "the ApplicationMaster is of version {}, this is {DEPLOYMENT_VERSION}",
@@ -75,15 +104,10 @@ fn describe() -> Result<ContainerDescription, StartError> {
     Ok(description)
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.chars().map(|c| u8::try_from(c.to_digit(16)?).ok()).collect::<Option<_>>()?;
-    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
-}
-
 /// The configuration of a TaskManager in this container.
 fn adapted(description: &ContainerDescription, environment: &ContainerEnvironment) -> Configuration {
     let mut adapted = description.configuration.clone();
-    let memory = MemorySize((description.memory_mb << 20) / 100 * USABLE);
+    let memory = usable(description.memory_mb);
     adapted
         .set(options::JOB_MANAGER_RPC_ADDRESS.key, description.leader.host.clone())
         .set(options::TASK_MANAGER_HOST.key, environment.host.clone())
@@ -91,6 +115,11 @@ fn adapted(description: &ContainerDescription, environment: &ContainerEnvironmen
         .set(options::TASK_MANAGER_MEMORY.key, memory.to_string())
         .set(options::IO_TMP_DIRS.key, environment.temporary_folders());
     adapted
+}
+
+fn usable(container_mb: u64) -> MemorySize {
+    let reserve = (container_mb * RESERVE / 100).max(LEAST_RESERVE_MB.min(container_mb / 2));
+    MemorySize((container_mb - reserve) << 20)
 }
 
 fn leader_file(description: &ContainerDescription) -> Result<LeaderFile, StartError> {
@@ -153,11 +182,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_read() {
-        assert_eq!(from_hex("00ff7A"), Some(vec![0, 255, 0x7a]));
-        assert_eq!(from_hex(""), Some(Vec::new()));
-        for bad in ["0", "0g", "é0"] {
-            assert_eq!(from_hex(bad), None, "{bad}");
-        }
+    fn yarn_counts_more_than_is_held() {
+        let check = |container: u64, megabytes: u64| assert_eq!(usable(container).0, megabytes << 20, "{container}");
+        [(2000, 1840), (256, 216), (64, 32), (0, 0)]
+            .into_iter()
+            .for_each(|(container, usable)| check(container, usable));
     }
 }
