@@ -186,6 +186,12 @@ impl Cluster {
         if address == self.address { Err(failure) } else { self.connect_to(&address).await }
     }
 
+    /// True when it is an application that will not answer any more, whoever waits for it.
+    pub(crate) async fn has_ended(&self) -> bool {
+        let Some(application) = &self.application else { return false };
+        application.report().await.is_ok_and(|report| report.state.is_terminal())
+    }
+
     async fn connect_to(&self, address: &str) -> Result<Connection> {
         let dialer =
             Dialer::new(self.material.as_ref(), Role::Client, self.frame_limit, CONNECT_TIMEOUT).map_err(|error| {

@@ -39,6 +39,9 @@ mod list;
 /// `flink-yarn cancel`
 mod cancel;
 
+/// Which task of a job is meant.
+mod task_choice;
+
 /// `flink-yarn logs`
 mod logs;
 

@@ -8,22 +8,27 @@ use flink_protocol::overview::LogPiece;
 use hadoop_rpc::yarn::{ApplicationId, ContainerId};
 
 use crate::connection::{Cluster, ClusterOptions, Connection, unexpected};
-use crate::error::{ClientError, Result};
+use crate::error::{ClientError, Exit, Result};
 use crate::output;
 use crate::run::block_on;
 use crate::settings::ConfigurationOptions;
+use crate::task_choice::TaskChoice;
 use crate::yarn::application::Application;
 use crate::yarn::{locate, logs as collected};
 
-/// Pause before a log that was read to its end is asked for more.
-const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
+/// Pause before logs that were read to their ends are asked for more; it doubles as long as nothing comes.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
   flink-yarn logs                           the JobManager's log
   flink-yarn logs --taskmanager tm-1        the log of a TaskManager; a beginning of its id is enough
   flink-yarn logs --job JOBID               what the job's tasks printed, of all TaskManagers that ran it
-  flink-yarn logs --job JOBID -f            the same, and on as it is written
+  flink-yarn logs --job JOBID -f            the same, and on as it is written, until the job has ended
+  flink-yarn logs --job JOBID --task Parse/0    of the TaskManager that runs, or ran, subtask 0 of the task `Parse…`
   flink-yarn logs -id APPLICATION           of an application on YARN; when it has ended, what YARN has collected
   flink-yarn logs --container CONTAINER     of one container on YARN, running or ended";
 
@@ -34,6 +39,10 @@ pub(crate) struct LogsOptions {
     /// What the tasks of this job printed
     #[arg(long, value_name = "JOBID")]
     job: Option<JobId>,
+
+    /// With --job: where this task runs. The beginning of its name, or its id; /N is one subtask
+    #[arg(long, value_name = "TASK", requires = "job", conflicts_with_all = ["taskmanager", "of_jobmanager", "container"])]
+    task: Option<TaskChoice>,
 
     /// The log of this TaskManager; with --job, of the job there alone
     #[arg(long, value_name = "ID")]
@@ -86,8 +95,9 @@ pub(crate) fn execute(options: &LogsOptions) -> Result<()> {
     let Some(cluster) = options.cluster(&configuration)? else { return Ok(()) };
     block_on(async {
         let mut connection = cluster.connect().await?;
-        let logs = options.logs(&mut connection).await?;
-        show(&mut connection, logs, options.follow).await
+        let mut logs = options.logs(&mut connection).await?;
+        show(&mut connection, &mut logs, options.follow).await?;
+        if options.follow { options.follow(&mut connection, logs).await } else { Ok(()) }
     })
 }
 
@@ -112,7 +122,13 @@ impl LogsOptions {
                 return application.cluster(configuration).await.map(Some);
             }
             let container = self.container.map(|id| id.to_string()).or_else(|| self.taskmanager.clone());
-            collected::show_ended(&application, report, container, self.job, self.of_jobmanager).await.map(|()| None)
+            let wanted = collected::Wanted {
+                containers: container.map(|id| BTreeSet::from([id])),
+                job: self.job,
+                task: self.task.clone(),
+                of_jobmanager: self.of_jobmanager,
+            };
+            collected::show_ended(&application, report, wanted).await.map(|()| None)
         })
     }
 
@@ -123,16 +139,48 @@ impl LogsOptions {
             (Some(_), None) if self.container.is_some_and(|id| id.number() == 1) => vec![None],
             (Some(beginning), _) => vec![Some(self.task_manager(connection, beginning).await?)],
             (None, Some(job)) => {
-                let ran_it = task_managers_of(connection, job).await?;
-                if ran_it.is_empty() {
-                    return Err(ClientError::failed(format!("no TaskManager has run job {job} yet"))
-                        .hint("`flink-yarn list` shows what it waits for"));
+                let (ran_it, _) = task_managers_of(connection, job, self.task.as_ref()).await?;
+                if ran_it.is_empty() && !self.follow {
+                    let what = if self.task.is_some() { "such a task of job" } else { "job" };
+                    return Err(ClientError::failed(format!("no TaskManager has run {what} {job} yet"))
+                        .hint("`flink-yarn list` shows what it waits for, `flink-yarn info PROGRAM` its tasks"));
                 }
                 ran_it.into_iter().map(Some).collect()
             }
             (None, None) => vec![None],
         };
         Ok(task_managers.into_iter().map(|id| Log::new(id, self.job)).collect())
+    }
+
+    /// Shows what is written from now on. The logs of a job have an end, and others join them: those of the TaskManagers on
+    /// which it is run again.
+    async fn follow(&self, connection: &mut Connection, mut logs: Vec<Log>) -> Result<()> {
+        let mut pause = FOLLOW_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            let ended = match self.job {
+                Some(job) => {
+                    let (ran_it, ended) = task_managers_of(connection, job, self.task.as_ref()).await?;
+                    if self.taskmanager.is_none() && self.container.is_none() {
+                        let is_new =
+                            |id: &String| !logs.iter().any(|log| log.request.task_manager.as_ref() == Some(id));
+                        let new: Vec<_> = ran_it.into_iter().filter(is_new).collect();
+                        logs.extend(new.into_iter().map(|id| Log::new(Some(id), Some(job))));
+                    }
+                    ended
+                }
+                None => false,
+            };
+            if ended {
+                // What was printed last may still be on its way to the log.
+                tokio::time::sleep(FOLLOW_PAUSE).await;
+            }
+            let any = show(connection, &mut logs, true).await?;
+            if ended {
+                return Ok(());
+            }
+            pause = if any { FOLLOW_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        }
     }
 
     /// The TaskManager whose id begins so.
@@ -157,11 +205,23 @@ fn choose(ids: Vec<String>, beginning: &str) -> Result<String> {
     }
 }
 
-async fn task_managers_of(connection: &mut Connection, job: JobId) -> Result<BTreeSet<String>> {
+/// The TaskManagers that run a job or the chosen tasks of it, or have, and whether it has ended.
+async fn task_managers_of(
+    connection: &mut Connection,
+    job: JobId,
+    task: Option<&TaskChoice>,
+) -> Result<(BTreeSet<String>, bool)> {
     let answer = connection.request(ClientRequestBody::RequestJobDetails(job)).await?;
     let ClientResponseBody::JobDetails(details) = answer else { return Err(unexpected("RequestJobDetails")) };
-    let subtasks = details.vertices.into_iter().flat_map(|vertex| vertex.subtasks);
-    Ok(subtasks.filter_map(|subtask| subtask.location).map(|(id, _)| id).collect())
+    let ended = details.summary.status.is_globally_terminal();
+    let mut found = BTreeSet::new();
+    for vertex in details.vertices {
+        let id = vertex.id.to_string();
+        let wanted = |subtask: u32| task.is_none_or(|task| task.fits(&id, &vertex.name, subtask));
+        let subtasks = vertex.subtasks.into_iter().filter(|subtask| wanted(subtask.subtask));
+        found.extend(subtasks.filter_map(|subtask| subtask.location).map(|(id, _)| id));
+    }
+    Ok((found, ended))
 }
 
 impl Log {
@@ -199,17 +259,17 @@ impl Log {
     }
 }
 
-async fn show(connection: &mut Connection, mut logs: Vec<Log>, follow: bool) -> Result<()> {
-    let titles = logs.len() > 1;
-    loop {
-        for log in &mut logs {
-            log.write_on(connection, titles).await?;
+/// Writes what there is in all of them; true when that was anything. One that is missing may still come while logs are
+/// followed, or its TaskManager has gone.
+async fn show(connection: &mut Connection, logs: &mut [Log], follow: bool) -> Result<bool> {
+    let (titles, mut any) = (logs.len() > 1, false);
+    for log in logs {
+        match log.write_on(connection, titles).await {
+            Err(error) if follow && error.exit() == Exit::Failed => {}
+            written => any |= written?,
         }
-        if !follow {
-            return Ok(());
-        }
-        tokio::time::sleep(FOLLOW_PAUSE).await;
     }
+    Ok(any)
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use flink_protocol::program::{DriverRequest, DriverResponse, EarlierAction};
 use flink_protocol::wire;
 
 use super::follow;
-use super::remote::{RemoteRun, identify, named, no_job, refused};
+use super::remote::{RemoteRun, identify, kept_job_id, named, no_job, refused};
 use super::signals::{Signals, interrupted};
 use crate::connection::{Connection, unexpected};
-use crate::error::{ClientError, Result};
+use crate::error::{ClientError, Exit, Result};
 use crate::output::{self, Format};
 use crate::program::{self, DrivenProgram, Planner, Program, Said};
 
@@ -77,6 +77,9 @@ impl Session<'_> {
 
     async fn answer(&mut self, request: DriverRequest) -> Result<DriverResponse> {
         self.tell_what_was_handled();
+        if let DriverRequest::FindJob(action) = request {
+            return Ok(DriverResponse::Found(self.is_known(action).await?));
+        }
         let (DriverRequest::RequestJobStatus(action)
         | DriverRequest::RequestJobResult(action)
         | DriverRequest::CancelJob(action)) = request
@@ -100,6 +103,20 @@ impl Session<'_> {
         }
     }
 
+    /// Whether an earlier run of the program has submitted this action.
+    async fn is_known(&mut self, action: u32) -> Result<bool> {
+        let Some(job) = kept_job_id(action) else { return Ok(false) };
+        let mut connection = self.connect().await?;
+        match connection.request(ClientRequestBody::RequestJobResult { job, wait_ms: 0 }).await {
+            Ok(answer) => {
+                self.connection = Some(connection);
+                Ok(matches!(answer, ClientResponseBody::JobResult(_) | ClientResponseBody::JobRunning(_)))
+            }
+            Err(error) if error.exit() == Exit::Failed => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn submit(&mut self, mut graph: JobGraph) -> Result<DriverResponse> {
         if graph.action as usize != self.jobs.len() {
             let reason = format!("this is action number {}, expected was {}", graph.action, self.jobs.len());
@@ -109,7 +126,7 @@ impl Session<'_> {
         }
         identify(&mut graph, &self.artifact)?;
         graph.earlier_results = self.jobs.iter().map(|job| encode(&job.told)).collect::<Result<_>>()?;
-        let mut connection = self.connect().await?;
+        let mut connection = self.connect_or_cancel().await?;
         let (told, response) = match self.run.submit(&mut connection, &graph).await? {
             Ok(()) => {
                 let (job, status) = (graph.job_id, JobStatus::Created);
@@ -132,12 +149,27 @@ impl Session<'_> {
         }
     }
 
+    /// Ctrl-C while there is no connection ends the jobs that run, as at any other time.
+    async fn connect_or_cancel(&mut self) -> Result<Connection> {
+        let connected = self.connect().await;
+        self.or_cancel(connected).await
+    }
+
+    async fn or_cancel<T>(&mut self, done: Result<T>) -> Result<T> {
+        match done {
+            Err(error) if error.exit() == Exit::Interrupted && self.jobs.iter().any(Job::runs) => {
+                Err(self.interrupt().await)
+            }
+            done => done,
+        }
+    }
+
     /// Waits for a job's end.
     async fn result(&mut self, index: usize) -> Result<JobResult> {
         if let EarlierAction::Ended(result) = &self.jobs[index].told {
             return Ok((**result).clone());
         }
-        let connection = self.connect().await?;
+        let connection = self.connect_or_cancel().await?;
         let job = &mut self.jobs[index];
         let result = follow::follow(&self.run.cluster, connection, &job.graph, &mut self.signals).await?;
         self.failure = self.run.conclude(&job.graph, &result)?;
@@ -153,7 +185,8 @@ impl Session<'_> {
         };
         let question = ClientRequestBody::RequestJobDetails(job);
         let asking = async { self.run.cluster.connect().await?.request(question).await };
-        let ClientResponseBody::JobDetails(details) = self.signals.unless_interrupted(asking).await? else {
+        let answer = self.signals.unless_interrupted(asking).await;
+        let ClientResponseBody::JobDetails(details) = self.or_cancel(answer).await? else {
             return Err(unexpected("RequestJobDetails"));
         };
         let status = details.summary.status;
@@ -165,7 +198,8 @@ impl Session<'_> {
         self.connection = None;
         if self.jobs[index].runs() {
             let job = self.jobs[index].graph.job_id;
-            self.signals.unless_interrupted(follow::cancel(&self.run.cluster, job)).await?;
+            let canceled = self.signals.unless_interrupted(follow::cancel(&self.run.cluster, job)).await;
+            self.or_cancel(canceled).await?;
         }
         Ok(DriverResponse::Canceling)
     }

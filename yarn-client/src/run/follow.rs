@@ -89,7 +89,7 @@ async fn reconnect(cluster: &Cluster) -> Result<Connection> {
     let mut pause = Duration::from_millis(100);
     loop {
         match cluster.connect().await {
-            Err(_) if Instant::now() + pause < until => tokio::time::sleep(pause).await,
+            Err(_) if Instant::now() + pause < until && !cluster.has_ended().await => tokio::time::sleep(pause).await,
             result => return result,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -193,6 +193,10 @@ pub(crate) fn execute(options: &RunOptions) -> Result<()> {
             Err(ClientError::usage("a local job cannot be detached: it ends with its program")
                 .hint("leave -d out, or start a cluster with `flink-yarn standalone start` and use -t remote"))
         }
+        Place::Here if options.output == Format::Json => Err(ClientError::usage(
+            "--output json is for jobs on a cluster: a program that runs in its own process writes its results itself",
+        )
+        .hint("leave --output out, or start a cluster with `flink-yarn standalone start` and use -t remote")),
         Place::Here => local::run(&program, &configuration),
         Place::Own(kind) => {
             let run = yarn::YarnRun { kind, attached, format: options.output, plan_timeout: options.plan_timeout };

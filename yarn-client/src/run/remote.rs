@@ -145,9 +145,9 @@ pub(super) fn no_job(program: &Program) {
 
 /// Gives a graph what it needs on a cluster.
 pub(super) fn identify(graph: &mut JobGraph, artifact: &Artifact) -> Result<()> {
-    graph.job_id = match std::env::var(JOB_IDS_VARIABLE) {
-        Ok(text) => derived_job_id(&text, graph.action),
-        Err(_) => random_job_id()?,
+    graph.job_id = match kept_job_id(graph.action) {
+        Some(id) => id,
+        None => random_job_id()?,
     };
     graph.program = Some(artifact.clone());
     Ok(())
@@ -159,7 +159,11 @@ fn random_job_id() -> Result<JobId> {
     Ok(JobId::from_u128(u128::from_be_bytes(bytes)))
 }
 
-/// The same for every run of a program under an ApplicationMaster.
+/// The id of an action of a program that an ApplicationMaster runs: the same under each of its attempts.
+pub(super) fn kept_job_id(action: u32) -> Option<JobId> {
+    Some(derived_job_id(&std::env::var(JOB_IDS_VARIABLE).ok()?, action))
+}
+
 fn derived_job_id(text: &str, action: u32) -> JobId {
     let digest = Sha256::digest(format!("{text} {action}"));
     JobId::from_u128(digest.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte)))
@@ -178,9 +182,20 @@ fn finished_text(name: &str, result: &JobResult) -> String {
     let after = human::duration(Duration::from_millis(result.net_runtime_ms));
     let mut text = format!("Job {} finished in {after}", named_job(name, result.job));
     for (name, value) in of_the_user(&result.accumulators) {
-        text.push_str(&format!("\n  {}: {value}", Progress::clean(name)));
+        text.push_str(&format!("\n  {}: {}", Progress::clean(name), shortened(&value.to_string())));
     }
     text
+}
+
+/// A histogram of many values would fill the terminal.
+fn shortened(value: &str) -> String {
+    const LONGEST: usize = 120;
+    match value.char_indices().nth(LONGEST) {
+        None => value.to_owned(),
+        Some((end, _)) => {
+            format!("{} … ({} characters; --output json shows all)", &value[..end], value.chars().count())
+        }
+    }
 }
 
 /// Without those that the API itself uses, to collect results for example.
@@ -204,4 +219,16 @@ fn json_accumulators(accumulators: &Accumulators) -> Vec<JsonAccumulator<'_>> {
     of_the_user(accumulators)
         .map(|(name, value)| JsonAccumulator { name, r#type: value.kind(), value: value.to_string() })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_shortened() {
+        assert_eq!(shortened("42"), "42");
+        let long = "ä".repeat(500);
+        assert!(shortened(&long).starts_with(&"ä".repeat(120)) && shortened(&long).contains("… (500 characters"));
+    }
 }

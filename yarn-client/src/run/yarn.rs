@@ -378,12 +378,13 @@ impl Jobs<'_> {
         {
             output::notice(failure.to_string());
         }
-        let (DriverRequest::RequestJobStatus(action)
-        | DriverRequest::RequestJobResult(action)
-        | DriverRequest::CancelJob(action)) = request
-        else {
-            let DriverRequest::SubmitJob(graph) = request else { return Err(unexpected("nothing")) };
-            return self.submit(graph).await;
+        let action = match request {
+            DriverRequest::SubmitJob(graph) => return self.submit(graph).await,
+            // `main` runs here, once.
+            DriverRequest::FindJob(_) => return Ok(DriverResponse::Found(false)),
+            DriverRequest::RequestJobStatus(action)
+            | DriverRequest::RequestJobResult(action)
+            | DriverRequest::CancelJob(action) => action,
         };
         let index = usize::try_from(action).unwrap_or(usize::MAX);
         let Some(job) = self.jobs.get(index) else {

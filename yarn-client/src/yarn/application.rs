@@ -114,6 +114,10 @@ impl Application {
         keys: Option<ClientCredentials>,
         configuration: &Configuration,
     ) -> Result<Cluster> {
+        if keys.is_none() && self.is_somebody_elses(report) && !report.state.is_terminal() {
+            // The ResourceManager may hide where it runs.
+            return Err(self.not_ours(report));
+        }
         let address = self.address(report)?;
         let Some(keys) = keys else { return Err(self.not_ours(report)) };
         let material = keys.tls.clone();
@@ -145,9 +149,13 @@ impl Application {
             .hint("it may have ended long ago, or belong to another cluster: see HADOOP_CONF_DIR")
     }
 
+    fn is_somebody_elses(&self, report: &ApplicationReport) -> bool {
+        report.user != self.resource_manager.user()
+    }
+
     fn not_ours(&self, report: &ApplicationReport) -> ClientError {
         let error = ClientError::usage(format!("there are no keys for application {} in {}", self.id, self.root.uri()));
-        if report.user != self.resource_manager.user() {
+        if self.is_somebody_elses(report) {
             return error.hint(format!(
                 "it belongs to {}, and you are {}: only who has started an application can use it",
                 report.user,
@@ -155,7 +163,8 @@ impl Application {
             ));
         }
         error.hint(format!(
-            "it is of the type `{}`; only applications that flink-yarn has started can be used with it",
+            "it is of the type `{}`; only applications that flink-yarn has started can be used with it. One that was \
+             started with another yarn.staging-directory is found with the same -D",
             report.application_type
         ))
     }

@@ -5,9 +5,11 @@ use flink_graph::configuration::options;
 use flink_graph::{Artifact, Configuration, JobGraph};
 use flink_protocol::deployment::{
     APPLICATION_FILE, ApplicationDescription, ApplicationMode, ClientCredentials, ContainerFile, certificate_name,
+    default_racks,
 };
 use flink_protocol::wire;
 use flink_transport::{CertificateAuthority, RestToken, Role};
+use hadoop_rpc::KerberosLogin;
 use hadoop_rpc::credentials::Credentials;
 use hadoop_rpc::yarn::{ApplicationId, ApplicationReport, NewApplication};
 
@@ -128,6 +130,7 @@ struct Prepared {
     contents: BTreeMap<String, Content>,
     new: NewApplication,
     tokens: Credentials,
+    racks: Vec<String>,
 }
 
 impl Deployment {
@@ -185,7 +188,7 @@ impl Deployment {
             .map_err(|error| ClientError::failed("cannot make the client's keys").because(&error))?;
         let client = client_credentials(client, &token);
         let begun = Instant::now();
-        let owner = self.owner()?;
+        let owner = self.owner(&prepared.racks)?;
         let staged = self.stage(&prepared, &work, &owner, &client).await?;
         self.timings.staged = millis(begun.elapsed());
         let begun = Instant::now();
@@ -207,26 +210,33 @@ impl Deployment {
     /// Everything that can be found out at the same time.
     async fn prepare(&self, work: &Work) -> Result<Prepared> {
         let items = items(&self.plan, work.program())?;
-        let name_nodes = self.name_nodes();
-        let (contents, new, queue, reachable, tokens) = tokio::join!(
+        let name_nodes = self.name_nodes()?;
+        let (contents, new, queue, reachable, tokens, racks) = tokio::join!(
             contents(items.clone()),
             self.resource_manager.new_application(),
             self.check_queue(),
             self.reach_hdfs(),
-            tokens::obtain(&self.hadoop, self.resource_manager.identity(), &name_nodes),
+            tokens::obtain(&self.hadoop, &self.resource_manager, &name_nodes),
+            self.racks(),
         );
         // The first of them is what the user has to mend first.
         let new = new?;
         queue?;
         reachable?;
-        Ok(Prepared { items, contents: contents?, new, tokens: tokens? })
+        Ok(Prepared { items, contents: contents?, new, tokens: tokens?, racks })
+    }
+
+    /// The racks of the cluster's nodes. Only the place of TaskManagers depends on it: who may not ask does without.
+    async fn racks(&self) -> Vec<String> {
+        let nodes = self.resource_manager.nodes().await.unwrap_or_default();
+        let racks: BTreeSet<String> = nodes.into_iter().map(|node| node.rack).filter(|rack| !rack.is_empty()).collect();
+        if racks.is_empty() { default_racks() } else { racks.into_iter().collect() }
     }
 
     /// The NameNodes that the application speaks to.
-    fn name_nodes(&self) -> BTreeSet<String> {
-        let file_system = self.hadoop.configuration.get_trimmed("fs.defaultFS").unwrap_or_default();
-        let authority = |uri: &str| Some(uri.strip_prefix("hdfs://")?.split('/').next()?.to_owned());
-        [file_system.as_str(), self.root.uri()].into_iter().filter_map(authority).collect()
+    fn name_nodes(&self) -> Result<BTreeSet<String>> {
+        let named: Option<String> = settings::get(&self.configuration, &options::KERBEROS_FILE_SYSTEMS)?;
+        tokens::name_nodes(&self.hadoop.configuration, self.root.uri(), named.as_deref())
     }
 
     /// A wrong address is told as such, and not as a failed upload.
@@ -267,14 +277,15 @@ impl Deployment {
         Ok(())
     }
 
-    fn owner(&self) -> Result<Owner> {
+    fn owner(&self, racks: &[String]) -> Result<Owner> {
         let key = "yarn.resourcemanager.am.max-attempts";
         let attempts = self.hadoop.configuration.get_i64(key).map_err(|error| super::hadoop::wrong(&error))?;
         let attempts = attempts.and_then(|attempts| u32::try_from(attempts).ok()).unwrap_or(2).max(1);
-        Ok(Owner { user: self.resource_manager.user().to_owned(), by_name: !self.hadoop.is_secure(), attempts })
+        let (user, by_name) = (self.resource_manager.user().to_owned(), !self.hadoop.is_secure());
+        Ok(Owner { user, by_name, attempts, racks: racks.to_vec() })
     }
 
-    /// Uploads files and writes the application's folder, at the same time.
+    /// Uploads files, then writes the application's folder: a client that dies during the upload leaves none behind.
     async fn stage(
         &mut self,
         prepared: &Prepared,
@@ -284,16 +295,20 @@ impl Deployment {
     ) -> Result<Staged> {
         let id = prepared.new.id;
         let staging = self.root.of(id);
-        self.staging = Some(staging.clone());
         let uploader = Uploader::new(self.root.hdfs().clone(), self.root.uri(), self.plan.replication);
         self.uploading = Some((uploader.clone(), prepared.contents.clone()));
-        // The folder comes before what is in it: it keeps others out.
-        let (created, uploaded) = tokio::join!(staging.create(), uploader.bring(&prepared.items, &prepared.contents));
-        let uploaded = uploaded?;
-        created?;
+        let uploaded = uploader.bring(&prepared.items, &prepared.contents).await?;
         self.uploading = None;
+        // The folder comes before what is in it: it keeps others out.
+        self.staging = Some(staging.clone());
+        staging.create().await?;
         self.timings.uploaded_bytes = uploaded.bytes;
-        let mut staged = Staged { folder: staging.uri().to_owned(), shared: uploaded.files, master: Vec::new() };
+        let mut staged = Staged {
+            folder: staging.uri().to_owned(),
+            shared: uploaded.files,
+            master: Vec::new(),
+            name_nodes: self.name_nodes()?,
+        };
         let mode = mode(work, &prepared.contents)?;
         let description = launch::description(&self.plan, id, owner, mode, self.effective_configuration(), &staged);
         let (written, described, graph, keytab) = tokio::join!(
@@ -311,22 +326,20 @@ impl Deployment {
 
     /// Puts the keytab into the application's folder, for the ApplicationMaster alone.
     async fn keytab(&self, staging: &Staging) -> Result<Option<ContainerFile>> {
-        let Some(path) = settings::get(&self.configuration, &options::KERBEROS_KEYTAB)?.filter(|path| !path.is_empty())
-        else {
-            return Ok(None);
-        };
+        let Some(KerberosLogin::Keytab { file, .. }) = &self.hadoop.login else { return Ok(None) };
         if !settings::get(&self.configuration, &options::YARN_SHIP_KEYTAB)? {
             return Ok(None);
         }
+        let path = file.display();
         let unreadable = |error: &std::io::Error| {
             ClientError::usage(format!("the keytab {path} cannot be read ({})", options::KERBEROS_KEYTAB.key))
                 .because(error)
         };
-        let size = std::fs::metadata(&path).map_err(|error| unreadable(&error))?.len();
+        let size = std::fs::metadata(file).map_err(|error| unreadable(&error))?.len();
         if size > LARGEST_KEYTAB {
             return Err(ClientError::usage(format!("{path} has {size} bytes: that is no keytab")));
         }
-        let bytes = std::fs::read(&path).map_err(|error| unreadable(&error))?;
+        let bytes = std::fs::read(file).map_err(|error| unreadable(&error))?;
         let status = staging.write(KEYTAB_FILE, bytes).await?;
         let name = settings::get(&self.configuration, &options::YARN_LOCALIZED_KEYTAB)?;
         Ok(Some(launch::application_file(&name, status.uri.to_string(), status.length, timestamp(&status))))

@@ -88,8 +88,12 @@ impl Hadoop {
         }
         let usable = hadoop.is_found() || !overrides.is_empty();
         let first_contact = settings::get(configuration, &options::YARN_CLIENT_TIMEOUT)?;
-        let login = login(configuration)?;
-        Ok(usable.then_some(Self { configuration: hadoop, overrides, first_contact, login }))
+        let mut found = Self { configuration: hadoop, overrides, first_contact, login: login(configuration)? };
+        if !found.is_secure() {
+            // Nobody there asks for Kerberos.
+            found.login = None;
+        }
+        Ok(usable.then_some(found))
     }
 
     /// Who we are there: the keytab that the configuration names, the Kerberos ticket, or a name.

@@ -1,6 +1,6 @@
 //! What YARN is asked to run: pure functions from the plan and what was staged to YARN's own descriptions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flink_graph::Configuration;
 use flink_protocol::deployment::{
@@ -26,6 +26,8 @@ pub(crate) struct Staged {
     pub(crate) shared: Vec<ContainerFile>,
     /// Files of the ApplicationMaster alone.
     pub(crate) master: Vec<ContainerFile>,
+    /// The file systems that it uses.
+    pub(crate) name_nodes: BTreeSet<String>,
 }
 
 /// Who runs the application.
@@ -37,6 +39,8 @@ pub(crate) struct Owner {
     pub(crate) by_name: bool,
     /// Attempts that the ResourceManager allows.
     pub(crate) attempts: u32,
+    /// The racks of the cluster.
+    pub(crate) racks: Vec<String>,
 }
 
 /// What the ApplicationMaster reads.
@@ -68,8 +72,10 @@ pub(crate) fn description(
             node_label: plan.task_manager_node_label.clone(),
             priority: 1,
         },
+        racks: owner.racks.clone(),
         view_acls: plan.view_acls.clone(),
         modify_acls: plan.modify_acls.clone(),
+        name_nodes: staged.name_nodes.clone(),
     }
 }
 
@@ -173,6 +179,8 @@ pub(crate) fn application_file(name: &str, uri: String, size: u64, timestamp: i6
 
 #[cfg(test)]
 mod tests {
+    use flink_protocol::deployment::default_racks;
+
     use super::*;
     use crate::yarn::plan::Kind;
 
@@ -194,11 +202,12 @@ mod tests {
             folder: "hdfs://nn/s".to_owned(),
             shared: vec![file("flink-yarn")],
             master: vec![file("application.json")],
+            ..Staged::default()
         }
     }
 
     fn owner() -> Owner {
-        Owner { user: "alice".to_owned(), by_name: true, attempts: 2 }
+        Owner { user: "alice".to_owned(), by_name: true, attempts: 2, racks: default_racks() }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use hadoop_rpc::credentials::RM_DELEGATION_TOKEN_KIND;
 use hadoop_rpc::ipc::RetryPolicy;
 use hadoop_rpc::yarn::{
     ApplicationClient, ApplicationId, ApplicationReport, ApplicationSubmission, AttemptReport, NewApplication,
@@ -28,8 +29,11 @@ pub(crate) struct ResourceManager {
 impl ResourceManager {
     /// Whom to ask. Nothing is connected yet.
     pub(crate) fn new(hadoop: &Hadoop) -> Result<Self> {
-        let user = hadoop.user()?;
-        let client = ApplicationClient::new(&hadoop.configuration, &user, &tokens::given()?);
+        let (user, tokens) = (hadoop.user()?, tokens::given()?);
+        if user.no_ticket().is_some() && tokens.token_of_kind(RM_DELEGATION_TOKEN_KIND).is_none() {
+            return Err(tokens::no_ticket(&user));
+        }
+        let client = ApplicationClient::new(&hadoop.configuration, &user, &tokens);
         let client = client.map_err(|error| failed("be found", &error))?;
         let first_contact = hadoop.first_contact;
         // The reason is known before the time is up.
@@ -46,6 +50,16 @@ impl ResourceManager {
     /// Who that is, for other services.
     pub(crate) fn identity(&self) -> &User {
         &self.user
+    }
+
+    /// Who renews the tokens of applications: the ResourceManager, by its principal.
+    pub(crate) fn token_renewer(&self) -> Result<String> {
+        self.first.token_renewer().ok_or_else(|| {
+            ClientError::usage(
+                "yarn.resourcemanager.principal is not set: it names who renews the application's tokens",
+            )
+            .hint("set it as the cluster's yarn-site.xml does; `flink-yarn doctor` looks at all of it")
+        })
     }
 
     /// An id for a new application, and the largest container that there can be. The first call of a command: it is given

@@ -38,6 +38,7 @@ impl StagingRoot {
     pub(crate) fn new(hadoop: &Hadoop, user: &str, folder: Option<&str>) -> Result<Self> {
         let options = HdfsOptions {
             overrides: hadoop.overrides.clone(),
+            login: hadoop.login.clone(),
             first_contact: hadoop.first_contact,
             ..HdfsOptions::default()
         };

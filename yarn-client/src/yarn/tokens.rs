@@ -1,11 +1,12 @@
 use std::collections::BTreeSet;
 
+use flink_graph::options;
 use hadoop_rpc::credentials::AMRM_TOKEN_KIND;
 use hadoop_rpc::hdfs::NameNode;
-use hadoop_rpc::yarn::ApplicationClient;
 use hadoop_rpc::{Configuration, Credentials, User};
 
 use super::hadoop::Hadoop;
+use super::resource_manager::ResourceManager;
 use crate::error::{ClientError, Result};
 
 /// Tokens that a client may hold and that must not get into the containers of another application.
@@ -13,19 +14,24 @@ const OF_OTHERS: &[&str] = &[AMRM_TOKEN_KIND, "NMToken", "ContainerToken"];
 
 /// The tokens that the processes of an application need: those that this process was given, and one for each NameNode, which
 /// whoever shows a Kerberos ticket gets. None on a cluster without security.
-pub(super) async fn obtain(hadoop: &Hadoop, user: &User, name_nodes: &BTreeSet<String>) -> Result<Credentials> {
+pub(super) async fn obtain(
+    hadoop: &Hadoop,
+    resource_manager: &ResourceManager,
+    name_nodes: &BTreeSet<String>,
+) -> Result<Credentials> {
     if !hadoop.is_secure() {
         return Ok(Credentials::new());
     }
     let mut credentials = given()?;
     OF_OTHERS.iter().for_each(|kind| credentials.remove_kind(kind));
+    let user = resource_manager.identity();
     if !user.is_kerberos() {
         return match credentials.is_empty() {
             true => Err(no_ticket(user)),
             false => Ok(credentials),
         };
     }
-    let renewer = renewer(&hadoop.configuration)?;
+    let renewer = resource_manager.token_renewer()?;
     for authority in name_nodes {
         let failed = |error: &dyn std::error::Error| {
             ClientError::failed(format!("the NameNode {authority} gives no token for the application")).because(error)
@@ -33,7 +39,7 @@ pub(super) async fn obtain(hadoop: &Hadoop, user: &User, name_nodes: &BTreeSet<S
         let name_node = NameNode::new(&hadoop.configuration, user, &Credentials::new(), authority);
         let name_node = name_node.map_err(|error| failed(&error))?;
         if let Some(token) = name_node.delegation_token(&renewer).await.map_err(|error| failed(&error))? {
-            credentials.add_token(token.service.clone(), token);
+            credentials.replace_token(token);
         }
     }
     Ok(credentials)
@@ -46,24 +52,42 @@ pub(super) fn given() -> Result<Credentials> {
     Ok(read.unwrap_or_default())
 }
 
-fn no_ticket(user: &User) -> ClientError {
-    ClientError::usage("the cluster uses Kerberos, and there is neither a ticket nor a token")
+/// Nobody believes who this is.
+pub(super) fn no_ticket(user: &User) -> ClientError {
+    ClientError::usage("the cluster uses Kerberos, and there is neither a ticket nor a token of the ResourceManager")
         .because_text(user.no_ticket().unwrap_or_default())
         .hint("run kinit, or set security.kerberos.login.principal and security.kerberos.login.keytab")
 }
 
-/// Who renews the tokens: the ResourceManager, by its principal.
-fn renewer(configuration: &Configuration) -> Result<String> {
-    const KEY: &str = "yarn.resourcemanager.principal";
-    let principal = configuration.require(KEY, "who renews the application's tokens");
-    let principal = principal.map_err(|error| super::hadoop::wrong(&error))?;
-    if !principal.contains("_HOST") {
-        return Ok(principal);
+/// The name services that an application needs tokens for: those of its files and of the default file system, those that are
+/// mounted in views, and those that the user names (`security.kerberos.access.hadoopFileSystems`).
+pub(super) fn name_nodes(
+    configuration: &Configuration,
+    staging: &str,
+    named: Option<&str>,
+) -> Result<BTreeSet<String>> {
+    let file_system = configuration.get_trimmed("fs.defaultFS").unwrap_or_default();
+    let mounts = configuration.iter().filter(|(key, _)| is_mount(key)).map(|(_, uri)| uri);
+    let known = [file_system, staging.to_owned()].into_iter().chain(mounts);
+    let mut found: BTreeSet<String> = known.filter_map(|uri| authority(&uri)).collect();
+    for uri in named.unwrap_or_default().split([',', ';']).map(str::trim).filter(|uri| !uri.is_empty()) {
+        let key = options::KERBEROS_FILE_SYSTEMS.key;
+        let authority = authority(uri).ok_or_else(|| {
+            ClientError::usage(format!("{key}: `{uri}` is not a file system of HDFS"))
+                .hint("write hdfs://NAMENODE:PORT or hdfs://NAMESERVICE, several with commas between them")
+        })?;
+        found.insert(authority);
     }
-    let client = ApplicationClient::new(configuration, &User::simple(""), &Credentials::new());
-    let client = client.map_err(|error| ClientError::usage("the ResourceManager is not configured").because(&error))?;
-    let host = client.endpoints().first().map(|endpoint| endpoint.host.to_lowercase()).unwrap_or_default();
-    Ok(principal.replace("_HOST", &host))
+    Ok(found)
+}
+
+fn is_mount(key: &str) -> bool {
+    key.starts_with("fs.viewfs.mounttable.") && (key.contains(".link.") || key.ends_with(".linkFallback"))
+}
+
+fn authority(uri: &str) -> Option<String> {
+    let authority = uri.trim().strip_prefix("hdfs://")?.split('/').next()?;
+    (!authority.is_empty()).then(|| authority.to_owned())
 }
 
 #[cfg(test)]
@@ -71,13 +95,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_renewer_is_the_resource_manager_on_its_host() {
+    fn tokens_are_for_all_file_systems_that_are_known() {
         let mut configuration = Configuration::new();
-        assert!(renewer(&configuration).unwrap_err().to_string().contains("yarn.resourcemanager.principal"));
-        configuration.set("yarn.resourcemanager.principal", "rm/_HOST@REALM");
-        configuration.set("yarn.resourcemanager.address", "Master:8032");
-        assert_eq!(renewer(&configuration).unwrap(), "rm/master@REALM");
-        configuration.set("yarn.resourcemanager.principal", "yarn@REALM");
-        assert_eq!(renewer(&configuration).unwrap(), "yarn@REALM");
+        configuration.set("fs.defaultFS", "viewfs://c/");
+        configuration.set("fs.viewfs.mounttable.c.link./data", "hdfs://data:8020/x");
+        configuration.set("fs.viewfs.mounttable.c.link./local", "file:///x");
+        configuration.set("fs.viewfs.mounttable.c.linkFallback", "hdfs://rest/");
+        let find = |named| name_nodes(&configuration, "hdfs://ns/user/a/.flink-yarn", named);
+        let all = |named| find(named).unwrap().into_iter().collect::<Vec<_>>();
+        assert_eq!(all(None), ["data:8020", "ns", "rest"]);
+        assert_eq!(all(Some("hdfs://other:1/y, hdfs://ns")), ["data:8020", "ns", "other:1", "rest"]);
+        let error = find(Some("other:1")).unwrap_err().to_string();
+        assert!(error.contains("security.kerberos.access.hadoopFileSystems: `other:1`"), "{error}");
     }
 }

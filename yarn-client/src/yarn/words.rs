@@ -69,6 +69,9 @@ const SESSION: &[(&str, &str, Meaning)] = &[
 const RUN: &[(&str, Meaning)] = &[
     ("-e", Renamed("--target")),
     ("--executor", Renamed("--target")),
+    // The letters that `session` has, where they can mean nothing else.
+    ("-jm", Memory("--jobmanager-memory")),
+    ("-tm", Memory("--taskmanager-memory")),
     ("--yarndetached", Flag(&["--detached"])),
     ("-sae", Flag(&["-D", "execution.shutdown-on-attached-exit=true"])),
     ("--shutdownOnAttachedExit", Flag(&["-D", "execution.shutdown-on-attached-exit=true"])),
@@ -486,6 +489,10 @@ mod tests {
         check(
             "run -yd -ynm name -yqu q -yt lib prog",
             "run --detached -D yarn.application.name=name -D yarn.application.queue=q --ship lib prog",
+        );
+        check(
+            "run -t yarn-application -jm 1g -tm 2g prog -tm 1",
+            "run -t yarn-application --jobmanager-memory 1g --taskmanager-memory 2g prog -tm 1",
         );
         check("run --yarnqueue q --yarnslots=2 prog", "run -D yarn.application.queue=q --slots 2 prog");
         check("run-application -t yarn-application prog", "run -t yarn-application prog");

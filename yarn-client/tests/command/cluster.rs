@@ -12,7 +12,7 @@ use flink_yarn_client::{DaemonError, Daemons, JobManagerStart, Ready, TaskManage
 use tokio::net::TcpListener;
 
 const LIMIT: u64 = 64 << 20;
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the pretended JobManager knows.
 #[derive(Default)]

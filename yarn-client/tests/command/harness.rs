@@ -80,9 +80,18 @@ pub(crate) fn program() -> String {
 
 /// Waits for something that another process does.
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(120);
     while !condition() {
         assert!(Instant::now() < until, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Whether a process has started another one.
+pub(crate) fn has_children(process: &Child) -> bool {
+    let parent = process.id().to_string();
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut stats = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    // `pid (name) state parent …`
+    stats.any(|stat| stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)) == Some(&parent))
 }

@@ -6,7 +6,7 @@ use flink_protocol::wire;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cluster;
-use crate::harness::{Ended, Test, command, end, eventually, flink_yarn, program};
+use crate::harness::{Ended, Test, command, end, eventually, flink_yarn, has_children, program};
 
 pub(crate) const TESTS: &[Test] = &[
     ("run_local_becomes_the_program", local_becomes_the_program),
@@ -158,7 +158,10 @@ fn interrupt_cancels() {
         let child = spawn_remote(&address, &["--name", "endless"], &["actions", "1"]);
         eventually("the job runs", || !state.lock().unwrap().jobs.is_empty());
         signal(&child, by);
-        end(child).expect(130, "Cancelling job endless").expect(130, "was canceled");
+        let ended = end(child).expect(130, "job endless (");
+        // Where the signal comes before the program has asked for the result, the client cancels what the program has left.
+        let told = ["Cancelling job endless", "Cancelled job endless"];
+        assert!(told.iter().any(|text| ended.stderr.contains(text)), "{}", ended.stderr);
         let cancelled = state.lock().unwrap().jobs.values().all(|(_, status)| *status == JobStatus::Canceled);
         assert!(cancelled);
     }
@@ -185,7 +188,7 @@ fn survives_a_lost_connection() {
 fn interrupt_while_planning() {
     let (address, _state) = cluster::start();
     let child = spawn_remote(&address, &[], &["sleep"]);
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    eventually("the program runs", || has_children(&child));
     signal(&child, Signal::INT);
     end(child).expect(130, "interrupted before the job was submitted");
 }

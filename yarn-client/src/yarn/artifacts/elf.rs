@@ -44,6 +44,11 @@ pub(super) fn strip(bytes: &[u8]) -> Option<Stripped> {
     Some(Stripped { length: segments, header: shortened })
 }
 
+/// How many bytes of a file are needed, where some can be left out.
+pub(crate) fn needed(bytes: &[u8]) -> Option<u64> {
+    strip(bytes).map(|stripped| stripped.length)
+}
+
 fn end_of_segments(bytes: &[u8], header: &[u8; HEADER]) -> Option<u64> {
     let (offset, size, count) = (u64_at(header, 32)?, usize::from(u16_at(header, 54)?), u16_at(header, 56)?);
     // A count of 0xffff is kept in the first section: such files are left alone.

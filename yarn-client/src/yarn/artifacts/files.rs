@@ -9,6 +9,9 @@ use crate::yarn::plan::Plan;
 /// More files than this are not shipped one by one: every container would fetch every one of them.
 const MOST_FILES: usize = 2_000;
 
+/// The binary that runs: its path may be that of a newer one by now.
+const OWN: &str = "/proc/self/exe";
+
 /// Nesting beyond this is refused rather than followed.
 const DEEPEST: usize = 32;
 
@@ -73,8 +76,7 @@ pub(crate) fn items(plan: &Plan, program: Option<&Program>) -> Result<Vec<Item>>
 
 /// The binary of the containers: this one, unless the configuration names another.
 fn binary(plan: &Plan) -> Item {
-    // The path of a running binary may be that of a newer one by now; this is the one that runs.
-    let own = || Source::Local { path: PathBuf::from("/proc/self/exe"), executable: true };
+    let own = || Source::Local { path: PathBuf::from(OWN), executable: true };
     let source = match &plan.binary {
         None => own(),
         Some(path) => match source(path) {
@@ -175,6 +177,13 @@ fn check_names(items: &[Item]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+impl Item {
+    /// Whether it is the binary that runs here, since no other was asked for.
+    pub(crate) fn is_own_binary(&self) -> bool {
+        matches!(&self.source, Source::Local { path, .. } if self.name == BINARY_FILE && path.as_path() == Path::new(OWN))
+    }
 }
 
 impl Source {

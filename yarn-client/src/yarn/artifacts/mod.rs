@@ -19,5 +19,6 @@ mod progress;
 mod upload;
 
 pub(crate) use content::Content;
+pub(crate) use elf::needed;
 pub(crate) use files::{Item, Program, Source, items};
 pub(crate) use upload::{Uploader, failed};

@@ -5,7 +5,7 @@ use std::time::Instant;
 use flink_files::FileError;
 use flink_files::file_system::{Existing, FileKind};
 use flink_hdfs::{Hdfs, HdfsStatus, Upload};
-use flink_protocol::deployment::{ContainerFile, ContainerFileKind, ContainerFileVisibility};
+use flink_protocol::deployment::{BINARY_FILE, ContainerFile, ContainerFileKind, ContainerFileVisibility};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -60,7 +60,17 @@ impl Uploader {
     /// Brings everything that the items need into HDFS. `contents` are the local files among them, by the items' names.
     pub(crate) async fn bring(&self, items: &[Item], contents: &BTreeMap<String, Content>) -> Result<Uploaded> {
         let mut done = Uploaded::default();
-        let known = self.look(contents).await?;
+        let provided = self.all_provided(items).await?;
+        // A provided binary stands for this one, which is not uploaded then.
+        let has_binary = provided.iter().any(|file| file.name == BINARY_FILE);
+        let items: Vec<&Item> = items.iter().filter(|item| !(has_binary && item.is_own_binary())).collect();
+        let wanted = |name: &str| items.iter().any(|item| item.name == name);
+        let contents: BTreeMap<String, Content> = contents
+            .iter()
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, content)| (name.clone(), content.clone()))
+            .collect();
+        let known = self.look(&contents).await?;
         let stored = self.send_missing(known, &mut done).await?;
         for item in items {
             match &item.source {
@@ -73,10 +83,11 @@ impl Uploader {
                     let status = self.hdfs.status(uri).await.map_err(|error| failed(&error))?;
                     done.files.push(container_file(item, &status, ContainerFileVisibility::Private));
                 }
-                Source::StoredFolder(uri) => done.files.extend(self.provided(item, uri).await?),
+                Source::StoredFolder(_) => {}
             }
         }
-        // A provided folder may hold the binary; the client's own comes first in the list and wins.
+        done.files.extend(provided);
+        // What was asked for by name comes first in the list and wins.
         let mut names = std::collections::BTreeSet::new();
         done.files.retain(|file| names.insert(file.name.clone()));
         Ok(done)
@@ -87,14 +98,8 @@ impl Uploader {
         let ours = format!(".{:x}-", std::process::id());
         for content in contents.values() {
             let folder = format!("{}/{}", self.folder, content.sha256);
-            // What cannot be listed or removed is hidden, and of no harm.
-            let Ok(listed) = self.hdfs.list(&folder).await else { continue };
-            let is_ours = |status: &&HdfsStatus| {
-                let name = status.uri.path().rsplit('/').next().unwrap_or_default();
-                name.starts_with('.') && name.ends_with("_COPYING_") && name.contains(&ours)
-            };
-            let left: Vec<String> = listed.iter().filter(is_ours).map(|status| status.uri.to_string()).collect();
-            if left.len() == listed.len() {
+            let (left, is_all) = self.unfinished(&folder, |name| name.contains(&ours)).await;
+            if is_all {
                 let _ = self.hdfs.delete(&folder).await;
                 continue;
             }
@@ -102,6 +107,26 @@ impl Uploader {
                 let _ = self.hdfs.delete(&path).await;
             }
         }
+    }
+
+    /// Takes away what other clients have begun of a file that is there now: they have died, or will find it there.
+    async fn remove_unfinished(&self, folder: &str) {
+        for path in self.unfinished(folder, |_| true).await.0 {
+            let _ = self.hdfs.delete(&path).await;
+        }
+    }
+
+    /// The files of a folder that are not whole, of those with such names; and whether it holds no others. What cannot be
+    /// listed or removed is hidden, and of no harm.
+    async fn unfinished(&self, folder: &str, is_meant: impl Fn(&str) -> bool) -> (Vec<String>, bool) {
+        let Ok(listed) = self.hdfs.list(folder).await else { return (Vec::new(), false) };
+        let is_unfinished = |status: &&HdfsStatus| {
+            let name = status.uri.path().rsplit('/').next().unwrap_or_default();
+            name.starts_with('.') && name.ends_with("_COPYING_") && is_meant(name)
+        };
+        let found: Vec<String> = listed.iter().filter(is_unfinished).map(|status| status.uri.to_string()).collect();
+        let is_all = found.len() == listed.len();
+        (found, is_all)
     }
 
     /// Which contents are there already.
@@ -119,7 +144,7 @@ impl Uploader {
                 let stored = match hdfs.status(&path).await {
                     Ok(status) if status.length == content.size => Ok(Some(status)),
                     // Files appear when they are whole, so that another size is somebody else's doing: it is replaced.
-                    Ok(_) => Ok(None),
+                    Ok(_) => hdfs.delete(&path).await.map(|_| None),
                     Err(error) if error.is_not_found() => Ok(None),
                     Err(error) => Err(error),
                 };
@@ -189,17 +214,30 @@ impl Uploader {
             progress.add(so_far.saturating_sub(before));
         };
         let status = match self.hdfs.upload(upload.path(), &path, how, tell).await {
-            // Another client was quicker; its containers rely on the time stamp of its file.
-            Err(error) if error.is_already_there() => self.hdfs.status(&path).await,
-            uploaded => uploaded,
+            Ok(status) => {
+                self.remove_unfinished(path.rsplit_once('/').map_or("", |(folder, _)| folder)).await;
+                status
+            }
+            // Another client was quicker, and may have taken away what this one had begun. Its containers rely on the time
+            // stamp of its file.
+            Err(error) => self.hdfs.status(&path).await.map_err(|_| failed(&error))?,
         };
-        let status = status.map_err(|error| failed(&error))?;
         if status.length != content.size {
             // It must not stay under a hash that is not its own.
             let _ = self.hdfs.delete(&path).await;
             return Err(changed(&content.path));
         }
         Ok((content.sha256, status))
+    }
+
+    async fn all_provided(&self, items: &[Item]) -> Result<Vec<ContainerFile>> {
+        let mut files = Vec::new();
+        for item in items {
+            if let Source::StoredFolder(uri) = &item.source {
+                files.extend(self.provided(item, uri).await?);
+            }
+        }
+        Ok(files)
     }
 
     /// The files of a folder that was filled by somebody before.

@@ -1,6 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use hadoop_rpc::credentials::{Credentials, DelegationTokenIdentifier};
+use hadoop_rpc::{KerberosLogin, User};
 
 use super::Finding;
 use crate::human;
@@ -12,6 +13,9 @@ const TOKENS: &str = "tokens";
 
 /// A token that ends sooner than this is worth a warning.
 const SOON: Duration = Duration::from_secs(24 * 3600);
+
+/// A ticket that ends sooner than this is worth a warning.
+const SHORT_TICKET: Duration = Duration::from_secs(3600);
 
 /// An executable beyond this is not looked into.
 const LARGEST_BINARY: u64 = 1 << 30;
@@ -121,6 +125,32 @@ pub(super) fn identity(hadoop: &Hadoop) -> Vec<Finding> {
             }
         })
         .collect()
+}
+
+/// Who this is for the cluster, and for how long.
+pub(super) fn user(user: &User, hadoop: &Hadoop) -> Finding {
+    const USER: &str = "user";
+    const ADVICE: &str = "run kinit, or set security.kerberos.login.principal and security.kerberos.login.keytab";
+    let name = user.name();
+    if let Some(why) = user.no_ticket() {
+        return Finding::warning(USER, format!("there is no Kerberos ticket: {why}; tokens are used"), ADVICE);
+    }
+    let Some(principal) = user.principal() else { return Finding::good(USER, name) };
+    match (user.tickets_last(), &hadoop.login) {
+        (Ok(_), Some(KerberosLogin::Keytab { file, .. })) => {
+            Finding::good(USER, format!("{name} ({principal}, by the keytab {})", file.display()))
+        }
+        (Ok(Some(left)), _) if left < SHORT_TICKET => Finding::warning(
+            USER,
+            format!("{name} ({principal}), whose ticket lasts {}", human::duration(left)),
+            "run kinit; applications that run already do not need the ticket",
+        ),
+        (Ok(left), _) => {
+            let left = left.map(|left| format!(", whose ticket lasts {}", human::duration(left)));
+            Finding::good(USER, format!("{name} ({principal}){}", left.unwrap_or_default()))
+        }
+        (Err(error), _) => Finding::problem(USER, format!("the ticket of {principal} is of no use: {error}"), ADVICE),
+    }
 }
 
 /// What containers will really have.

@@ -163,7 +163,7 @@ async fn examine(plan: Plan, configuration: &flink_graph::Configuration) -> Vec<
             return findings;
         }
     };
-    findings.push(Finding::good("user", manager.user()));
+    findings.push(local::user(manager.identity(), &hadoop));
     let patient = Patient { plan, hadoop, manager, root };
     let (names, cluster, storage) =
         tokio::join!(cluster::names(&patient), cluster::examine(&patient), storage::examine(&patient));

@@ -26,8 +26,9 @@ const MOST_FOLDERS: usize = 50;
 pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
     let mut findings = write(patient).await;
     let usable = findings.iter().all(|finding| finding.grade == super::Grade::Good);
+    // What there is no room for cannot be written either: then this is the reason.
+    findings.extend(quota(patient).await);
     if usable {
-        findings.extend(quota(patient).await);
         findings.extend(left_over(patient).await);
     }
     findings.extend(logs(patient).await);

@@ -9,7 +9,8 @@ mod aggregated;
 /// A file in HDFS for code that reads and seeks.
 mod stored;
 
-use std::io::Read;
+use std::collections::BTreeSet;
+use std::io::{BufRead, Read};
 use std::time::{Duration, Instant};
 
 use flink_files::file_system::FileKind;
@@ -22,6 +23,7 @@ use super::hadoop::Hadoop;
 use super::staging::unusable;
 use crate::error::{ClientError, Result};
 use crate::output;
+use crate::task_choice::TaskChoice;
 use stored::StoredFile;
 use tfile::TFile;
 
@@ -42,10 +44,22 @@ const OF_THE_START: &[&str] = &["launch_container.sh", "directory.info", "prelau
 pub(crate) struct AggregatedLogs {
     hdfs: Hdfs,
     folders: [String; 3],
-    /// Container whose logs are wanted; all without it.
-    container: Option<String>,
+    /// Containers whose logs are wanted; all without them.
+    containers: Option<BTreeSet<String>>,
     /// Text that the name of a log must hold.
     name_holds: Option<String>,
+}
+
+/// Which logs of an application that has ended are wanted.
+pub(crate) struct Wanted {
+    /// Of these containers; of all without them.
+    pub(crate) containers: Option<BTreeSet<String>>,
+    /// What the tasks of this job printed.
+    pub(crate) job: Option<JobId>,
+    /// Of the containers in which this task ran.
+    pub(crate) task: Option<TaskChoice>,
+    /// What the JobManager wrote.
+    pub(crate) of_jobmanager: bool,
 }
 
 /// One log.
@@ -69,13 +83,32 @@ impl AggregatedLogs {
         let root = key("yarn.nodemanager.remote-app-log-dir", "/tmp/logs");
         let suffix = key("yarn.nodemanager.remote-app-log-dir-suffix", "logs");
         let folders = aggregated::folders(&root, &suffix, user, id);
-        Self { hdfs: hdfs.clone(), folders, container: None, name_holds: None }
+        Self { hdfs: hdfs.clone(), folders, containers: None, name_holds: None }
     }
 
-    /// Only those of one container.
-    pub(crate) fn of_container(mut self, container: Option<String>) -> Self {
-        self.container = container;
+    /// Only those of some containers.
+    pub(crate) fn of_containers(mut self, containers: Option<BTreeSet<String>>) -> Self {
+        self.containers = containers;
         self
+    }
+
+    /// The containers in which a task of a job ran, by the logs of the JobManager.
+    async fn containers_of(&self, job: JobId, task: TaskChoice) -> Result<BTreeSet<String>> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let job = job.to_string();
+        let told = self.clone().named(Some("jobmanager.".to_owned()));
+        told.each(move |_, content| {
+            for line in std::io::BufReader::new(content).lines() {
+                let line = line.map_err(|error| ClientError::failed("cannot read a log").because(&error))?;
+                if let Some(place) = task.place_in(&line, &job) {
+                    // Nobody listens any more when the command ends.
+                    let _ = sender.send(place);
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(receiver.try_iter().collect())
     }
 
     /// Only those whose name holds a text.
@@ -145,7 +178,7 @@ impl AggregatedLogs {
     }
 
     fn wants(&self, container: &str) -> bool {
-        self.container.as_ref().is_none_or(|wanted| container == wanted)
+        self.containers.as_ref().is_none_or(|wanted| wanted.contains(container))
     }
 
     /// Writes the logs to standard output. Gives their number.
@@ -265,14 +298,13 @@ fn tail(content: &mut dyn Read) -> std::io::Result<Vec<u8>> {
     }
 }
 
-/// Shows the logs of an application that has ended, or is not known any more: of all containers, or of one.
+/// Shows the logs of an application that has ended, or is not known any more.
 pub(crate) async fn show_ended(
     application: &Application,
     report: Option<ApplicationReport>,
-    container: Option<String>,
-    job: Option<JobId>,
-    of_jobmanager: bool,
+    wanted: Wanted,
 ) -> Result<()> {
+    let Wanted { mut containers, job, task, of_jobmanager } = wanted;
     let id = application.id();
     let report = match report {
         Some(report) => Some(arrival(application, report).await?),
@@ -282,8 +314,16 @@ pub(crate) async fn show_ended(
     let named = job.map(|job| job.to_string()).or_else(|| of_jobmanager.then(|| "jobmanager.".to_owned()));
     let logs = AggregatedLogs::of(application.hadoop(), application.root().hdfs(), user, id);
     let folder = logs.folders[0].clone();
-    let of_one = container.is_some() || named.is_some();
-    if logs.of_container(container).named(named).show().await? > 0 {
+    if let (Some(job), Some(task)) = (job, task) {
+        let places = logs.containers_of(job, task).await?;
+        if places.is_empty() {
+            return Err(ClientError::failed(format!("no task of job {job} by that name has run in application {id}"))
+                .hint(format!("all of the job: flink-yarn logs --application-id {id} --job {job}")));
+        }
+        containers = Some(places);
+    }
+    let of_one = containers.is_some() || named.is_some();
+    if logs.of_containers(containers).named(named).show().await? > 0 {
         return Ok(());
     }
     let error = ClientError::failed(format!("application {id} has ended, and there are no logs of it in {folder}"));
