@@ -88,8 +88,8 @@ class Settings:
             }
         if "tokens" in self.variants:
             keys |= {
-                "dfs.namenode.delegation.token.max-lifetime": 180_000,
-                "dfs.namenode.delegation.token.renew-interval": 60_000,
+                "dfs.namenode.delegation.token.max-lifetime": 150_000,
+                "dfs.namenode.delegation.token.renew-interval": 30_000,
                 "dfs.namenode.delegation.key.update-interval": 120_000,
                 "dfs.block.access.token.lifetime": 1,
                 "dfs.block.access.key.update.interval": 1,
@@ -138,6 +138,7 @@ class Settings:
             "yarn.nm.liveness-monitor.expiry-interval-ms": 10_000,
             "yarn.resourcemanager.connect.retry-interval.ms": 200,
             "yarn.resourcemanager.max-completed-applications": 200,
+            "yarn.cluster.max-application-priority": 10,
             "yarn.acl.enable": "true",
             "yarn.admin.acl": "yarn",
             "yarn.webapp.ui2.enable": "false",
@@ -176,6 +177,9 @@ class Settings:
                 "yarn.resourcemanager.delegation.token.max-lifetime": 180_000,
                 "yarn.resourcemanager.delegation.token.renew-interval": 60_000,
                 "yarn.resourcemanager.delegation.key.update-interval": 120_000,
+                # The ResourceManager replaces a token by one of its own, and renews it no more, this long before its end:
+                # by default three hours, which here would be at once.
+                "yarn.resourcemanager.system-credentials.valid-time-remaining": 30_000,
             }
         if "kerberos" in self.variants:
             keys |= kerberos.yarn(self.places, NODES[role.number] if role and role.kind == "nodemanager" else "_HOST")

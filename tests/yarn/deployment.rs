@@ -83,11 +83,13 @@ fn what_is_in_hdfs_is_not_uploaded_again() {
     let cluster = Cluster::shared(Variant::Plain);
     let user = User::new(&cluster, "upload");
     let input = user.put_text("text", 1);
-    let artifacts = format!("{}/.flink-yarn/artifacts", cluster.hdfs().home());
+    // A folder of its own: others upload what they need at the same time.
+    let staging = format!("yarn.staging-directory={}", user.uri("staging"));
+    let artifacts = user.path("staging/.flink-yarn/artifacts");
     let run = |output: &str| {
-        let words =
-            ["run", "-t", "yarn-application", &program("wordcount"), "--input", &input, "--output", &user.uri(output)];
-        user.call(&words).expect(0, &[]);
+        let options = ["run", "-t", "yarn-application", "-D", &staging];
+        let words: [&str; 5] = [&program("wordcount"), "--input", &input, "--output", &user.uri(output)];
+        user.call(&[&options[..], &words].concat()).expect(0, &[]);
         let folders = cluster.hdfs().list(&artifacts);
         let files = folders.iter().flat_map(|folder| cluster.hdfs().list(&format!("{artifacts}/{}", folder.name)));
         files.map(|file| (file.name, file.modification_time)).collect::<Vec<_>>()
@@ -98,18 +100,41 @@ fn what_is_in_hdfs_is_not_uploaded_again() {
 }
 
 #[test]
-fn splits_are_read_where_their_blocks_are() {
+fn patterns_and_mounted_file_systems_are_read_and_written() {
     let cluster = Cluster::shared(Variant::Plain);
-    let user = User::new(&cluster, "local-reads");
-    // One replica of each block: every second split is on the other host.
-    let text = std::fs::read(crate::user::text()).unwrap().repeat(2000);
-    let layout = flink_test_hadoop::Layout { block_size: Some(256 << 10), replication: Some(1) };
-    cluster.hdfs().put_laid_out(&user.path("text"), &text, layout);
-    let input = user.uri("text");
-    let setting = "source.file.split-size=256 kb";
-    let words = ["run", "-t", "yarn-application", "-p", "2", "-D", setting, &program("wordcount"), "--input", &input];
-    user.call(&[&words[..], &["--output", &user.uri("counts")]].concat()).expect(0, &[]);
-    assert_eq!(user.lines("counts"), expected(2000));
+    let user = User::new(&cluster, "mounted");
+    for name in ["in/a.txt", "in/b.txt", "in/c.csv"] {
+        user.put_text(name, 3);
+    }
+    cluster.hdfs().create_folder(&user.path("results"), "755");
+    let link = |name: &str, folder: &str| {
+        format!("flink.hadoop.fs.viewfs.mounttable.tables.link./{name}={}", user.uri(folder))
+    };
+    let (input, output) = (link("texts", "in"), link("out", "results"));
+    let words = ["run", "-t", "yarn-application", "-D", &input, "-D", &output, &program("wordcount")];
+    let paths = ["--input", "viewfs://tables/texts/*.txt", "--output", "viewfs://tables/out/counts"];
+    user.call(&[&words[..], &paths].concat()).expect(0, &[]);
+    assert_eq!(user.lines("results/counts"), expected(6), "two of the three files");
+}
+
+#[test]
+fn a_job_is_listed_and_canceled() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "canceled");
+    let session = user.json(&["session", "-d", "--output", "json"]);
+    let id = session["application-id"].as_str().unwrap();
+    let keyed = ["--output", "json", &program("keyed_count"), "--events", "1000000000000", "--rate", "1000"];
+    let job = user.json(&[&["run", "-d"], &keyed[..]].concat());
+    let job = job["job-id"].as_str().unwrap();
+    let listed = |words: &[&str]| user.call(&[&["list", "-id", id], words].concat()).expect(0, &[]).stdout;
+    crate::process::eventually("it runs", || {
+        listed(&["-r"]).contains(&format!("{job} ")) && listed(&["-r"]).contains("RUNNING")
+    });
+    user.call(&["cancel", "-id", id, job]).expect(0, &[]);
+    crate::process::eventually("it is canceled", || listed(&["-a"]).contains("CANCELED"));
+    assert!(!listed(&["-r"]).contains(job));
+    user.call(&["kill", id]).expect(0, &[]);
+    user.assert_tidy(id);
 }
 
 #[test]

@@ -1,28 +1,185 @@
+use std::path::Path;
+use std::time::Duration;
+
 use flink_test_hadoop::{Cluster, Variant};
 
+use crate::application::Application;
 use crate::process::{Running, eventually, signal};
 use crate::programs::program;
-use crate::user::User;
+use crate::user::{TROUBLED, User, expected};
+
+/// Lines enough for a minute with a closed gate.
+const COPIES: usize = 200;
+
+const LET_GO_SOON: [&str; 2] = ["-D", "resourcemanager.taskmanager-timeout=5 s"];
+
+#[track_caller]
+fn wait_until_gone(pid: u32) {
+    eventually("the process ends", || !Path::new(&format!("/proc/{pid}")).exists());
+}
 
 #[test]
 fn the_client_cancels_what_it_waits_for() {
     let cluster = Cluster::shared(Variant::Plain);
     let user = User::new(&cluster, "interrupted");
-    let words =
-        ["run", "-t", "yarn-application", &program("keyed_count"), "--events", "1000000000000", "--rate", "1000"];
+    let words = ["run", "-t", "yarn-application", "-ynm", &user.name("interrupted"), &program("keyed_count")];
+    let words = [&words[..], &["--events", "1000000000000", "--rate", "1000"]].concat();
     let running: Running = user.spawn(&words);
-    let mut application = String::new();
-    eventually("a worker runs", || {
-        let all = user.cluster.container_processes();
-        let worker = all.iter().find(|process| process.command.contains("keyed_count --events"));
-        if let Some(worker) = worker {
-            let parts: Vec<&str> = worker.container.split('_').collect();
-            application = format!("application_{}_{}", parts[parts.len() - 4], parts[parts.len() - 3]);
-        }
-        worker.is_some()
-    });
+    let application = Application::named(&user, &user.name("interrupted"));
+    eventually("a worker runs", || !application.workers().is_empty());
     signal("INT", running.pid());
     running.wait().expect(130, &[]);
-    user.end_of(&application);
-    user.assert_tidy(&application);
+    user.end_of(&application.id);
+    user.assert_tidy(&application.id);
+}
+
+#[test]
+fn killed_workers_and_containers_are_replaced() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "killed");
+    let (input, gate) = (user.put_text("text", COPIES), user.gate("it"));
+    let session = Application::session(&user, &LET_GO_SOON);
+    let running = user.spawn(&["run", "-p", "2", TROUBLED, "count", &input, &user.uri("counts"), gate.path()]);
+    let job = session.wait_until_runs("count");
+    // A worker goes alone: its container stays.
+    let containers = session.task_managers();
+    signal("KILL", session.workers()[0]);
+    session.wait_for_failure(&job, &["SIGKILL"]);
+    assert_eq!(session.task_managers(), containers);
+    eventually("it runs again", || session.runs(&job));
+    // A container takes its worker along.
+    let (container, workers) = (&containers[0], session.workers());
+    signal("KILL", container.pid);
+    session.wait_for_failure(&job, &[&container.container, "its process was killed (SIGKILL, exit status 137)"]);
+    let mut most = 0;
+    eventually("it runs again", || {
+        most = most.max(session.containers_held());
+        session.runs(&job) && session.task_managers().len() == 2
+    });
+    assert!(most <= 5, "{most} containers were held where three are wanted");
+    workers.into_iter().for_each(|pid| assert!(!session.workers().contains(&pid)));
+    gate.open();
+    running.wait().expect(0, &["finished in"]);
+    assert_eq!(user.lines("counts"), expected(COPIES as u64));
+    eventually("idle containers are given back", || session.task_managers().is_empty());
+    eventually("YARN has them", || session.containers_held() == 1);
+    session.end();
+}
+
+#[test]
+fn a_second_attempt_takes_over_containers_and_jobs() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "second-attempt");
+    let (input, gate) = (user.put_text("text", COPIES), user.gate("it"));
+    let session = Application::session(&user, &[]);
+    let finished = ["run", "-p", "2", TROUBLED, "count", &input, &user.uri("finished"), "/"];
+    user.call(&finished).expect(0, &["finished in"]);
+    let before = (session.jobs(), cluster.hdfs().list(&user.path("finished")));
+    let running = user.spawn(&["run", "-p", "2", TROUBLED, "copy", &input, &user.uri("copied"), gate.path()]);
+    session.wait_until_runs("copy");
+    let containers = session.kill_master();
+    session.wait_for_attempt(2);
+    session.wait_until_runs("copy");
+    assert_eq!(session.task_managers(), containers, "the containers were not taken over");
+    gate.open();
+    running.wait().expect(0, &["finished in"]);
+    assert_eq!(user.lines("copied"), user.lines_of("text"));
+    let is_first = |job: &serde_json::Value| job["jid"] == before.0[0]["jid"];
+    let jobs = session.jobs();
+    assert_eq!((jobs.len(), jobs.iter().find(|job| is_first(job))), (2, before.0.first()), "{jobs:#?}");
+    assert_eq!(cluster.hdfs().list(&user.path("finished")), before.1, "a finished job was run again");
+    session.end();
+}
+
+#[test]
+fn the_main_of_a_second_attempt_finds_the_jobs_of_the_first() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "second-main");
+    let (input, gate) = (user.put_text("text", COPIES), user.gate("it"));
+    let outputs = [user.uri("first"), user.uri("second")];
+    let words = ["run", "-t", "yarn-application", "-ynm", &user.name("second-main"), "-p", "2", TROUBLED, "two"];
+    let running = user.spawn(&[&words[..], &[&input, &outputs[0], &outputs[1], gate.path()]].concat());
+    let application = Application::named(&user, &user.name("second-main"));
+    application.wait_for_attempt(1);
+    application.wait_until_runs("two");
+    let first = cluster.hdfs().list(&user.path("first"));
+    assert!(!first.is_empty());
+    let (master, others) = (application.master(), user.containers(&application.id));
+    let beside = others.into_iter().filter(|process| process.container == master.container);
+    application.kill_master();
+    // What it has started ends with it.
+    beside.for_each(|process| wait_until_gone(process.pid));
+    application.wait_for_attempt(2);
+    application.wait_until_runs("two");
+    gate.open();
+    running.wait().expect(0, &["finished in"]);
+    for output in ["first", "second"] {
+        assert_eq!(user.lines(output), expected(COPIES as u64), "{output}");
+    }
+    assert_eq!(cluster.hdfs().list(&user.path("first")), first, "a finished job was run again");
+    let (status, diagnostics) = user.end_of(&application.id);
+    assert_eq!(status, "SUCCEEDED", "{diagnostics}");
+    user.assert_tidy(&application.id);
+}
+
+#[test]
+fn an_application_for_one_job_survives_its_master() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "per-job-attempt");
+    let (input, gate) = (user.put_text("text", COPIES), user.gate("it"));
+    let words = ["run", "-t", "yarn-per-job", "-ynm", &user.name("per-job-attempt"), "-p", "2", TROUBLED, "count"];
+    let running = user.spawn(&[&words[..], &[&input, &user.uri("counts"), gate.path()]].concat());
+    let application = Application::named(&user, &user.name("per-job-attempt"));
+    application.wait_for_attempt(1);
+    application.wait_until_runs("count");
+    application.kill_master();
+    application.wait_for_attempt(2);
+    application.wait_until_runs("count");
+    gate.open();
+    running.wait().expect(0, &["finished in"]);
+    assert_eq!(user.lines("counts"), expected(COPIES as u64));
+    assert_eq!(user.end_of(&application.id).0, "SUCCEEDED");
+    user.assert_tidy(&application.id);
+}
+
+#[test]
+fn containers_that_fail_again_and_again_end_the_application() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "again");
+    let (input, gate) = (user.put_text("text", COPIES), user.gate("it"));
+    let words = [
+        "run",
+        "-t",
+        "yarn-application",
+        "-ynm",
+        &user.name("again"),
+        "-D",
+        "resourcemanager.start-worker.max-failure-rate=5",
+    ];
+    let mut running =
+        user.spawn(&[&words[..], &[TROUBLED, "count", &input, &user.uri("counts"), gate.path()]].concat());
+    let application = Application::named(&user, &user.name("again"));
+    // Each container is killed as it comes, until the sixth within a minute is too much.
+    let (mut hosts, mut killed) = (Vec::<String>::new(), String::new());
+    while !running.has_ended() {
+        let next = application.task_managers().into_iter().find(|process| process.container > killed);
+        let Some(next) = next else {
+            std::thread::sleep(Duration::from_millis(20));
+            continue;
+        };
+        signal("KILL", next.pid);
+        wait_until_gone(next.pid);
+        hosts.push(next.host);
+        killed = next.container;
+        assert!(hosts.len() < 20, "so many failures are borne: {hosts:?}");
+    }
+    let told =
+        ["6 TaskManagers have failed within a minute", "resourcemanager.start-worker.max-failure-rate", "SIGKILL"];
+    running.wait().expect(1, &told);
+    // A node on which three have failed is left out.
+    let third = |host: &String| hosts.iter().enumerate().filter(|(_, other)| *other == host).nth(2).map(|(at, _)| at);
+    let at = hosts.iter().filter_map(third).min().unwrap();
+    assert!(hosts[at + 1..].iter().all(|host| *host != hosts[at]), "{hosts:?}");
+    assert_eq!(user.end_of(&application.id).0, "FAILED");
+    user.assert_tidy(&application.id);
 }

@@ -14,14 +14,56 @@ mod process;
 /// A user of a Hadoop cluster with the command.
 mod user;
 
+/// The REST API of an application.
+mod rest;
+
+/// An application that runs.
+mod application;
+
 /// Jobs in applications of their own, and in sessions.
 mod deployment;
 
-/// Clients that leave.
+/// People at the prompt of a session, and their slips.
+mod sessions;
+
+/// Tasks go to their data.
+mod locality;
+
+/// What YARN is asked for, and what is put into containers.
+mod requests;
+
+/// Clients, workers, TaskManagers and ApplicationMasters that go.
 mod killing;
+
+/// Daemons of Hadoop that go, and come back or not.
+mod daemons;
+
+/// Others that take over from daemons that go.
+mod failover;
+
+/// Memory and room that is not there.
+mod resources;
+
+/// Files that are not what they should be.
+mod uploads;
+
+/// What `doctor` finds, and what it says to do.
+mod doctor;
 
 /// What is wrong is told, soon, with what to do.
 mod mistakes;
 
 /// Nothing secret is seen anywhere.
 mod secrets;
+
+/// What containers are made of, and what they need.
+mod containers;
+
+/// Clusters with Kerberos: tickets, keytabs, and tokens that end.
+mod kerberos;
+
+/// REST and logs.
+mod observing;
+
+/// Who is let in.
+mod ports;

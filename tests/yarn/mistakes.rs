@@ -33,14 +33,6 @@ fn mistakes_are_told_soon() {
 }
 
 #[test]
-fn the_doctor_finds_nothing_on_a_healthy_cluster() {
-    let cluster = Cluster::shared(Variant::Plain);
-    let user = User::new(&cluster, "doctor");
-    let ended = user.call(&["doctor"]);
-    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
-}
-
-#[test]
 fn free_resources_are_shown() {
     let cluster = Cluster::shared(Variant::Plain);
     let user = User::new(&cluster, "query");

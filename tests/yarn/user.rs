@@ -1,13 +1,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flink_test_hadoop::{Cluster, ContainerProcess};
 use serde_json::Value;
 
-use crate::process::{Ended, Running};
+use crate::process::{Ended, Running, eventually};
 use crate::programs::{program, repository};
+
+/// The program of this crate that takes its time, or brings trouble.
+pub(crate) const TROUBLED: &str = env!("CARGO_BIN_EXE_troubled");
 
 /// Somebody with the command, a folder of their own on this host and one in HDFS.
 pub(crate) struct User<'c> {
@@ -15,6 +18,8 @@ pub(crate) struct User<'c> {
     folder: tempfile::TempDir,
     /// In HDFS.
     pub(crate) home: String,
+    /// Kerberos tickets, where they are not the cluster's user's.
+    tickets: Option<PathBuf>,
 }
 
 /// Faults are noticed soon, and a test's cluster is small.
@@ -24,6 +29,7 @@ const SETTINGS: &[&str] = &[
     "restart-strategy.type=fixed-delay",
     "restart-strategy.fixed-delay.delay=100 ms",
     "restart-strategy.fixed-delay.attempts=20",
+    "task.cancellation.timeout=1 s",
     "jobmanager.memory.process.size=128 mb",
     "taskmanager.memory.process.size=256 mb",
 ];
@@ -35,26 +41,40 @@ impl<'c> User<'c> {
         let home = format!("{}/{name}", cluster.hdfs().home());
         cluster.hdfs().delete(&home);
         cluster.hdfs().create_folder(&home, "755");
-        Self { cluster, folder: tempfile::tempdir().unwrap(), home }
+        Self { cluster, folder: tempfile::tempdir().unwrap(), home, tickets: None }
+    }
+
+    /// The same with a file of other Kerberos tickets.
+    pub(crate) fn with_tickets(mut self, tickets: &Path) -> Self {
+        self.tickets = Some(tickets.to_owned());
+        self
     }
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(program("flink-yarn"));
         command.args(words).env("XDG_STATE_HOME", self.folder.path()).env_remove("FLINK_CONF_DIR");
         command.env("TMPDIR", self.folder.path()).envs(self.cluster.environment()).current_dir(self.folder.path());
+        if let Some(tickets) = &self.tickets {
+            command.env("KRB5CCNAME", format!("FILE:{}", tickets.display()));
+        }
         command
+    }
+
+    /// `flink-yarn` with these words.
+    pub(crate) fn prepared(&self, words: &[&str]) -> Command {
+        let is_alone = words.iter().any(|word| ["-q", "-id"].contains(word));
+        if !["run", "session"].contains(&words[0]) || (words[0] == "session" && is_alone) {
+            return self.command(words);
+        }
+        let remembered = format!("yarn.properties-file.location={}", self.folder.path().display());
+        let settings = SETTINGS.iter().copied().chain([remembered.as_str()]).flat_map(|setting| ["-D", setting]);
+        let all: Vec<&str> = [words[0]].into_iter().chain(settings).chain(words[1..].iter().copied()).collect();
+        self.command(&all)
     }
 
     /// Starts `flink-yarn` with these words.
     pub(crate) fn spawn(&self, words: &[&str]) -> Running {
-        let mut all = vec![words[0]];
-        if ["run", "session"].contains(&words[0]) {
-            SETTINGS.iter().for_each(|setting| all.extend(["-D", setting]));
-            let remembered = format!("yarn.properties-file.location={}", self.folder.path().display());
-            let all: Vec<&str> = all.into_iter().chain(["-D", &remembered]).chain(words[1..].iter().copied()).collect();
-            return Running::start(&mut self.command(&all));
-        }
-        Running::start(&mut self.command(words))
+        Running::start(&mut self.prepared(words))
     }
 
     /// Runs `flink-yarn` to its end.
@@ -68,6 +88,12 @@ impl<'c> User<'c> {
     pub(crate) fn json(&self, words: &[&str]) -> Value {
         let ended = self.call(words).expect(0, &[]);
         serde_json::from_str(ended.stdout.trim()).unwrap_or_else(|error| panic!("{error}: {}", ended.stdout))
+    }
+
+    /// A name for an application that no other has, of an earlier run neither.
+    pub(crate) fn name(&self, name: &str) -> String {
+        let own = self.folder.path().file_name().unwrap().to_string_lossy().replace('.', "");
+        format!("{name}-{own}")
     }
 
     /// A path in the user's folder of this host.
@@ -104,9 +130,31 @@ impl<'c> User<'c> {
     /// Puts the text that comes with the repository into HDFS, as a file with that many copies of it and small blocks.
     pub(crate) fn put_text(&self, name: &str, copies: usize) -> String {
         let text = std::fs::read(text()).unwrap().repeat(copies);
-        let layout = flink_test_hadoop::Layout { block_size: Some(1 << 20), replication: None };
+        let layout = flink_test_hadoop::Layout { block_size: Some(1 << 20), ..flink_test_hadoop::Layout::default() };
         self.cluster.hdfs().put_laid_out(&self.path(name), &text, layout);
         self.uri(name)
+    }
+
+    /// Where the ApplicationMaster answers REST itself.
+    #[track_caller]
+    pub(crate) fn rest_url(&self, application: &str) -> String {
+        let path = format!("{}/.flink-yarn/{application}/leader.json", self.cluster.hdfs().home());
+        let leader: Value = serde_json::from_slice(&self.cluster.hdfs().get(&path)).unwrap();
+        leader["rest_url"].as_str().unwrap().to_owned()
+    }
+
+    /// The lines of a file, sorted.
+    #[track_caller]
+    pub(crate) fn lines_of(&self, file: &str) -> Vec<String> {
+        let text = String::from_utf8(self.cluster.hdfs().get(&self.path(file))).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    /// What a slow job waits for.
+    pub(crate) fn gate(&self, name: &str) -> Gate {
+        Gate(self.local(&format!("{name}.gate")).display().to_string())
     }
 
     /// Containers of an application that run.
@@ -128,12 +176,54 @@ impl<'c> User<'c> {
     /// Nothing of an application is left: no process, no staging folder, no half-written output.
     #[track_caller]
     pub(crate) fn assert_tidy(&self, application: &str) {
-        crate::process::eventually("containers end", || self.containers(application).is_empty());
+        eventually("containers end", || self.containers(application).is_empty());
         let staging = format!("{}/.flink-yarn/{application}", self.cluster.hdfs().home());
-        crate::process::eventually("the staging folder goes", || self.cluster.hdfs().status(&staging).is_none());
+        eventually("the staging folder goes", || self.cluster.hdfs().status(&staging).is_none());
         let left = self.cluster.hdfs().list(&self.home);
         let hidden: Vec<_> = left.iter().filter(|file| file.name.starts_with('.')).collect();
         assert!(hidden.is_empty(), "{hidden:?}");
+    }
+}
+
+/// Longest silence of a slow job that goes on: each of its tasks has a line every 20 ms.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// A file for which a slow job waits: with it, the job goes on as fast as it can.
+pub(crate) struct Gate(String);
+
+impl Gate {
+    /// For the program.
+    pub(crate) fn path(&self) -> &str {
+        &self.0
+    }
+
+    /// Lets the job go on.
+    pub(crate) fn open(&self) {
+        std::fs::write(&self.0, b"").unwrap();
+    }
+
+    /// How many lines the job has read so far, those of failed attempts included.
+    fn lines(&self) -> u64 {
+        std::fs::metadata(format!("{}.lines", self.0)).map_or(0, |file| file.len())
+    }
+
+    /// Waits until the job has read so many lines more.
+    #[track_caller]
+    pub(crate) fn wait_for_lines(&self, more: u64) {
+        let enough = self.lines() + more;
+        eventually("the job goes on", || self.lines() >= enough);
+    }
+
+    /// Waits until the job cannot go on: a fault is felt.
+    #[track_caller]
+    pub(crate) fn wait_for_silence(&self) {
+        let mut last = (self.lines(), Instant::now());
+        eventually("the job stands still", || {
+            if self.lines() > last.0 {
+                last = (self.lines(), Instant::now());
+            }
+            last.1.elapsed() > SILENCE
+        });
     }
 }
 

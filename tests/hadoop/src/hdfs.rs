@@ -20,6 +20,8 @@ pub struct Layout {
     pub block_size: Option<u64>,
     /// With 1 only one of the two nodes has the data.
     pub replication: Option<u16>,
+    /// The node that has the data, or the first replica of it.
+    pub node: Option<Role>,
 }
 
 /// What HDFS says of a file or folder.
@@ -97,8 +99,18 @@ impl<'c> Hdfs<'c> {
         let mut query = "&overwrite=true&noredirect=true".to_owned();
         query.extend(layout.block_size.map(|size| format!("&blocksize={size}")));
         query.extend(layout.replication.map(|copies| format!("&replication={copies}")));
+        // A node that is written to keeps the first replica.
+        let others =
+            [Role::DataNode1, Role::DataNode2].into_iter().filter(|role| layout.node.is_some_and(|node| *role != node));
+        query.extend(others.map(|other| format!("&excludedatanodes={}", self.cluster.address(other, "data"))));
         let target = self.call("PUT", path, &format!("CREATE{query}")).json(path);
         self.cluster.web(self.user).call("PUT", location(&target), body).expect(path);
+    }
+
+    /// Makes one file of some, in their order; they are gone then. All blocks but the last must be whole.
+    #[track_caller]
+    pub fn concat(&self, path: &str, rest: &[String]) {
+        self.call("POST", path, &format!("CONCAT&sources={}", rest.join(","))).expect(path);
     }
 
     /// The content of a file.

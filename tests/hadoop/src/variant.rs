@@ -13,7 +13,7 @@ pub enum Variant {
     Tokens,
     /// Kerberos; blocks are transferred encrypted.
     Kerberos(RpcProtection),
-    /// Kerberos with delegation tokens that must be renewed every minute and end after three.
+    /// Kerberos; HDFS tokens must be renewed every 30 seconds, and end after 150.
     KerberosTokens,
     /// Two NameNodes and two ResourceManagers.
     HighAvailability,

@@ -121,6 +121,23 @@ impl<'c> Yarn<'c> {
         }
     }
 
+    /// Waits until the ResourceManager has heard from the NodeManager that a container runs: before, the container does not
+    /// outlive its ApplicationMaster. No answer of it says so, but its log does.
+    #[track_caller]
+    pub fn wait_until_runs(&self, container: &str) {
+        let told = format!("{container} Container Transitioned from ACQUIRED to RUNNING");
+        let is_known = || {
+            let managers = Role::all(self.cluster.variant()).into_iter();
+            let mut managers = managers.filter(|role| matches!(role, Role::ResourceManager | Role::ResourceManager2));
+            managers.any(|role| self.cluster.log(role).contains(&told))
+        };
+        let until = Instant::now() + Duration::from_secs(60);
+        while !is_known() {
+            assert!(Instant::now() < until, "the ResourceManager does not hear that {container} runs");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// The aggregated logs of an application that has ended, of all containers one after another.
     #[track_caller]
     pub fn logs(&self, id: &str) -> String {

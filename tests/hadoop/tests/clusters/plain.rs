@@ -10,7 +10,7 @@ fn a_file_is_read_as_it_was_written() {
     let cluster = Cluster::shared(Variant::Plain);
     let (hdfs, path) = (cluster.hdfs(), "/tmp/plain/numbers");
     let content: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
-    let layout = Layout { block_size: Some(1 << 20), replication: Some(2) };
+    let layout = Layout { block_size: Some(1 << 20), replication: Some(2), ..Layout::default() };
     hdfs.put_laid_out(path, &content, layout);
     assert!(hdfs.get(path) == content, "other bytes came back");
     let status = hdfs.status(path).unwrap();

@@ -1,0 +1,95 @@
+//! Small programs for tests of faults, each under the name that is its first argument. They take their time until a
+//! file appears, so that a fault comes in the middle of a job however fast the machine is.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flink::files::TextFileSink;
+use flink::prelude::*;
+use flink_examples::wordcount::count_words;
+
+/// Time for each line while the gate is closed.
+const PER_LINE: Duration = Duration::from_millis(20);
+
+/// What is allocated at once, and how much in all: the test's machine is not to suffer.
+const PIECE: usize = 4 << 20;
+const MOST_PIECES: usize = 256;
+
+fn main() -> Result<(), BoxError> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words == ["hold"] {
+        hold();
+        return Ok(());
+    }
+    let env = StreamExecutionEnvironment::get_execution_environment()?;
+    env.set_runtime_mode(RuntimeMode::Batch);
+    match words[..] {
+        ["count", input, output, gate] => count(&env, input, output, gate),
+        ["copy", input, output, gate] => copy(&env, input, output, gate),
+        ["two", input, first, second, gate] => {
+            count(&env, input, first, "/");
+            env.execute("first")?;
+            count(&env, input, second, gate);
+        }
+        ["hoard"] => hoards(&env),
+        ["lets-hoard"] => lets_hoard(&env),
+        _ => return Err(format!("there is no program {words:?}").into()),
+    }
+    env.execute(words[0])?;
+    Ok(())
+}
+
+/// Slow while there is no file `gate`; then it adds a byte to `gate.lines` for each line, so that a test sees it go on.
+fn slowly(gate: &str) -> impl Fn(String) -> Result<String, BoxError> + Clone + Send + 'static + use<> {
+    let (gate, lines) = (PathBuf::from(gate), format!("{gate}.lines"));
+    move |line| {
+        if !gate.exists() {
+            std::fs::OpenOptions::new().create(true).append(true).open(&lines)?.write_all(b".")?;
+            std::thread::sleep(PER_LINE);
+        }
+        Ok(line)
+    }
+}
+
+/// The words of `input` with their numbers.
+fn count(env: &StreamExecutionEnvironment, input: &str, output: &str, gate: &str) {
+    let lines = env.read_text_file(input).try_map(slowly(gate)).name("Slow");
+    count_words(lines).sink_to(TextFileSink::new(output));
+}
+
+/// The lines of `input`; files are open for writing all the time.
+fn copy(env: &StreamExecutionEnvironment, input: &str, output: &str, gate: &str) {
+    env.read_text_file(input).try_map(slowly(gate)).name("Slow").sink_to(TextFileSink::new(output));
+}
+
+/// Allocates without end in the worker.
+fn hoards(env: &StreamExecutionEnvironment) {
+    let hoard = |number: u64| {
+        hold();
+        number
+    };
+    env.from_sequence(1, 1).map(hoard).name("Hoarder").discard();
+}
+
+/// Allocates without end in a process that the program has started, of which the TaskManager knows nothing.
+fn lets_hoard(env: &StreamExecutionEnvironment) {
+    let hoard = |number: u64| -> Result<u64, BoxError> {
+        let ended = std::process::Command::new(std::env::current_exe()?).arg("hold").status()?;
+        Err(format!("the process ended: {ended}, for {number}").into())
+    };
+    env.from_sequence(1, 1).try_map(hoard).name("Hoarder").discard();
+}
+
+/// Holds more and more, until whoever has started this is gone.
+fn hold() {
+    let parent = std::os::unix::process::parent_id();
+    let mut held = Vec::new();
+    while std::os::unix::process::parent_id() == parent {
+        if held.len() < MOST_PIECES {
+            held.push(vec![1_u8; PIECE]);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

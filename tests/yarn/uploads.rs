@@ -1,0 +1,84 @@
+use flink_test_hadoop::{Cluster, Variant};
+
+use crate::application::Application;
+use crate::process::{eventually, signal};
+use crate::programs::program;
+use crate::resources::fill_with_masters;
+use crate::user::{User, application_in, expected};
+
+const MEGABYTE: usize = 1 << 20;
+
+/// Everything below a folder, as paths from it.
+fn tree(user: &User<'_>, folder: &str) -> Vec<String> {
+    let Some(status) = user.cluster.hdfs().status(folder) else { return Vec::new() };
+    if !status.is_folder {
+        return vec![folder.to_owned()];
+    }
+    let inner = user.cluster.hdfs().list(folder);
+    let mut found: Vec<String> = inner.iter().flat_map(|file| tree(user, &format!("{folder}/{}", file.name))).collect();
+    found.push(folder.to_owned());
+    found
+}
+
+fn words<'w>(staging: &'w str, setting: &'w str, input: &'w str, output: &'w str, program: &'w str) -> Vec<&'w str> {
+    let options = ["run", "-t", "yarn-application", "-D", staging, "-D", setting];
+    [&options[..], &[program, "--input", input, "--output", output]].concat()
+}
+
+#[test]
+fn an_upload_that_was_cut_off_is_made_up_for() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "cut");
+    let (input, output) = (user.put_text("text", 1), user.uri("counts"));
+    let (staging, program) = (format!("yarn.staging-directory={}", user.uri("staging")), program("wordcount"));
+    let large = user.local("large");
+    std::fs::write(&large, vec![7_u8; 256 * MEGABYTE]).unwrap();
+    let shipped = format!("yarn.ship-files={}", large.display());
+    let words = words(&staging, &shipped, &input, &output, &program);
+    let uploading = user.spawn(&words);
+    let own = user.path("staging/.flink-yarn");
+    let is_unfinished = |path: &String| path.ends_with("._COPYING_");
+    eventually("the large file is on its way", || {
+        tree(&user, &own).iter().any(|path| path.contains("/.large.") && is_unfinished(path))
+    });
+    signal("KILL", uploading.pid());
+    assert_eq!(uploading.wait().code, None);
+    let left = tree(&user, &own);
+    assert!(left.iter().any(is_unfinished), "the upload was over: {left:#?}");
+    let ended = user.call(&words).expect(0, &[]);
+    assert_eq!(user.lines("counts"), expected(1));
+    user.assert_tidy(&application_in(&ended.stderr));
+    let left = tree(&user, &own);
+    assert!(left.iter().any(|path| path.ends_with("/large")), "{left:#?}");
+    let strange: Vec<&String> =
+        left.iter().filter(|path| is_unfinished(path) || path.contains("/application_")).collect();
+    assert!(strange.is_empty(), "{strange:#?}");
+}
+
+#[test]
+fn a_file_that_changes_before_containers_start_is_told() {
+    let cluster = Cluster::exclusive(Variant::Plain);
+    let user = User::new(&cluster, "changed");
+    let (input, output) = (user.put_text("text", 1), user.uri("counts"));
+    let (staging, program) = (format!("yarn.staging-directory={}", user.uri("staging")), program("wordcount"));
+    let name = format!("yarn.application.name={}", user.name("changed"));
+    let words = words(&staging, &name, &input, &output, &program);
+    let fillers = fill_with_masters(&user);
+    let running = user.spawn(&words);
+    let application = Application::named(&user, &user.name("changed"));
+    let own = user.path("staging/.flink-yarn");
+    let binary = tree(&user, &own).into_iter().find(|path| path.ends_with("/flink-yarn")).unwrap();
+    let content = cluster.hdfs().get(&binary);
+    assert!(cluster.hdfs().delete(&binary));
+    cluster.hdfs().put(&binary, &content);
+    assert_eq!(cluster.yarn().application(&application.id)["state"], "ACCEPTED");
+    fillers.into_iter().for_each(Application::end);
+    let ended = running.wait().expect(1, &["could not fetch the files", "changed on src filesystem", &binary]);
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    assert_eq!(user.end_of(&application.id).0, "FAILED");
+    let left = tree(&user, &own);
+    assert!(!left.iter().any(|path| path.contains("/application_")), "{left:#?}");
+    // The next one takes the file as it is now.
+    user.call(&words).expect(0, &[]);
+    assert_eq!(user.lines("counts"), expected(1));
+}
