@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 
 NAME = 'benches-yarn'
@@ -64,6 +65,12 @@ class Hadoop:
         url = f'http://{self.variables["HADOOP_RESOURCEMANAGER_WEB"]}/ws/v1/cluster/apps/{application}?user.name=root'
         with urllib.request.urlopen(url, timeout=60) as answer:
             return json.load(answer)['app']
+
+    def wait_for_logs(self, application):
+        """Until YARN has collected the logs of an application that has ended, a minute at the longest."""
+        until = time.monotonic() + 60
+        while self.application(application).get('logAggregationStatus') != 'SUCCEEDED' and time.monotonic() < until:
+            time.sleep(0.1)
 
     def transitions(self, application):
         """When the containers of an application came into their states, by container: (milliseconds of the day, state)."""

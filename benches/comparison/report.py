@@ -6,7 +6,7 @@ import time
 
 HEAD = '''# Results
 
-Written by `benches/compare --write`; [README.md](README.md) says what is measured and how. CPU seconds are those of all
+Written by `benches/compare --write` and `benches/yarn --write`; [README.md](README.md) says what is measured and how. CPU seconds are those of all
 processes together, ours with client, JobManager, TaskManagers and workers; compare these first, wall times depend on
 what else the machine does.
 '''

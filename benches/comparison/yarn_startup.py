@@ -52,6 +52,7 @@ def application(programs, hadoop, program):
               environment=hadoop.environment(), memory=False)
     told = [json.loads(line) for line in run.out.splitlines() if line.startswith('{')]
     ended = next(line for line in told if 'timings' in line)
+    hadoop.wait_for_logs(ended['application-id'])
     timings, transitions = ended['timings'], hadoop.transitions(ended['application-id'])
     worker = {state: at for at, state in reversed(transitions[sorted(transitions)[1]])}
     log = Run([programs.flink_yarn, 'logs', '--application-id', ended['application-id']], environment=hadoop.environment(),

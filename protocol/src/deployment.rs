@@ -184,8 +184,8 @@ pub enum ContainerFileVisibility {
     Application,
 }
 
-/// What a TaskManager in a container must know. No secret in it but what the configuration holds. The TaskManager's id is the container's, the host the
-/// one that YARN names (`NM_HOST`).
+/// What a TaskManager in a container must know. No secret in it but what the configuration holds. The TaskManager's id is the
+/// container's, the host the one that YARN names (`NM_HOST`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerDescription {
     /// [`DEPLOYMENT_VERSION`] of the ApplicationMaster.

@@ -168,7 +168,7 @@ class Cluster:
         return {MARK: self.record["mark"]}
 
     def _environment(self, found, role):
-        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "USER", "LOGNAME", "TMPDIR") if name in os.environ}
+        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "USER", "LOGNAME", "TMPDIR", "TZ") if name in os.environ}
         keep |= self._mark() | {"JAVA_HOME": str(found.java_home), "HADOOP_CONF_DIR": str(self.places.conf / role.name)}
         if "kerberos" in self.variants:
             return keep | {"KRB5_CONFIG": str(self.places.kdc / "krb5.conf")}

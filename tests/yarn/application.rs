@@ -121,7 +121,7 @@ impl<'u> Application<'u> {
     #[track_caller]
     pub(crate) fn wait_for_failure(&self, job: &str, parts: &[&str]) {
         let mut seen = Vec::new();
-        let until = std::time::Instant::now() + Duration::from_secs(60);
+        let until = std::time::Instant::now() + Duration::from_secs(180);
         while !seen.iter().any(|reason: &String| parts.iter().all(|part| reason.contains(part))) {
             assert!(std::time::Instant::now() < until, "{parts:?} is not among the failures: {seen:#?}");
             std::thread::sleep(Duration::from_millis(50));

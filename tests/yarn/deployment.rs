@@ -150,6 +150,7 @@ fn a_failed_job_tells_its_cause_and_its_logs_are_found() {
     let application = application_in(&format!("{}{}", ended.stdout, ended.stderr));
     assert_eq!(user.end_of(&application).0, "FAILED");
     user.assert_tidy(&application);
+    cluster.yarn().logs(&application);
     let logs = user.call(&["logs", "--application-id", &application]).expect(0, &[]);
     assert!(logs.stdout.contains("missing"), "{}", logs.stdout);
 }
@@ -165,6 +166,6 @@ fn the_binary_needs_no_new_library() {
         Some((numbers.next()??, numbers.next()??))
     });
     let newest = versions.max().expect("it needs the C library");
-    // Debian 12 and its contemporaries; a build for older nodes is described in CONTRIBUTING.md.
+    // Debian 12 and its contemporaries; a build for older nodes is described in README.md.
     assert!(newest <= (2, 36), "glibc {}.{} is needed", newest.0, newest.1);
 }

@@ -47,6 +47,7 @@ fn a_ticket_is_enough_for_an_application() {
     let (status, diagnostics) = user.end_of(&application);
     assert_eq!(status, "SUCCEEDED", "{diagnostics}");
     user.assert_tidy(&application);
+    cluster.yarn().logs(&application);
     let logs = user.call(&["logs", "--application-id", &application]).expect(0, &[]);
     assert!(logs.stdout.contains("the application ends"), "{}", logs.stdout);
 }

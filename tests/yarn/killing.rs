@@ -161,7 +161,9 @@ fn containers_that_fail_again_and_again_end_the_application() {
     let application = Application::named(&user, &user.name("again"));
     // Each container is killed as it comes, until the sixth within a minute is too much.
     let (mut hosts, mut killed) = (Vec::<String>::new(), String::new());
+    let until = std::time::Instant::now() + Duration::from_secs(300);
     while !running.has_ended() {
+        assert!(std::time::Instant::now() < until, "it goes on after these: {hosts:?}");
         let next = application.task_managers().into_iter().find(|process| process.container > killed);
         let Some(next) = next else {
             std::thread::sleep(Duration::from_millis(20));

@@ -100,7 +100,7 @@ fn a_queue_above_its_share_gives_containers_back() {
 #[test]
 fn whoever_takes_too_much_memory_is_ended_in_words() {
     let cluster = Cluster::shared(Variant::Plain);
-    let user = User::new(&cluster, "memory");
+    let user = User::new(&cluster, "too-much-memory");
     let session = Application::session(&user, &[]);
     let run = |program: &str| user.call(&["run", "-D", "restart-strategy.type=none", TROUBLED, program]);
     // The TaskManager sees its workers, and is quicker than YARN as a rule.

@@ -25,7 +25,7 @@ pub(crate) struct User<'c> {
 /// Faults are noticed soon, and a test's cluster is small.
 const SETTINGS: &[&str] = &[
     "heartbeat.interval=200 ms",
-    "heartbeat.timeout=3 s",
+    "heartbeat.timeout=10 s",
     "restart-strategy.type=fixed-delay",
     "restart-strategy.fixed-delay.delay=100 ms",
     "restart-strategy.fixed-delay.attempts=20",
@@ -116,7 +116,7 @@ impl<'c> User<'c> {
     pub(crate) fn lines(&self, folder: &str) -> Vec<String> {
         let (hdfs, folder) = (self.cluster.hdfs(), self.path(folder));
         let files = hdfs.list(&folder);
-        // Beside them lies the hidden mark by which a job knows its own result again.
+        // Where nobody was told that the job has finished, the mark by which it knows its own result again lies beside them.
         let files: Vec<_> = files.into_iter().filter(|file| !file.name.starts_with('.')).collect();
         assert!(files.iter().all(|file| !file.is_folder && file.name.starts_with("part-")), "{files:?}");
         let texts = files.iter().map(|file| hdfs.get(&format!("{folder}/{}", file.name)));
@@ -168,7 +168,7 @@ impl<'c> User<'c> {
     /// Waits until an application has ended; its final state and diagnostics.
     #[track_caller]
     pub(crate) fn end_of(&self, application: &str) -> (String, String) {
-        let ended = self.cluster.yarn().wait(application, Duration::from_secs(60));
+        let ended = self.cluster.yarn().wait(application, Duration::from_secs(180));
         let text = |key: &str| ended[key].as_str().unwrap_or_default().to_owned();
         (text("finalStatus"), text("diagnostics"))
     }

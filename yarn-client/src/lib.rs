@@ -63,3 +63,4 @@ pub mod decoders;
 pub use command::execute;
 pub use daemon::{Announcement, DaemonError, Daemons, JobManagerStart, Ready, TaskManagerStart};
 pub use error::{ClientError, Exit};
+pub use program::die_together;

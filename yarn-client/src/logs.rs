@@ -141,9 +141,7 @@ impl LogsOptions {
             (None, Some(job)) => {
                 let (ran_it, _) = task_managers_of(connection, job, self.task.as_ref()).await?;
                 if ran_it.is_empty() && !self.follow {
-                    let what = if self.task.is_some() { "such a task of job" } else { "job" };
-                    return Err(ClientError::failed(format!("no TaskManager has run {what} {job} yet"))
-                        .hint("`flink-yarn list` shows what it waits for, `flink-yarn info PROGRAM` its tasks"));
+                    return Err(self.nothing_ran(job));
                 }
                 ran_it.into_iter().map(Some).collect()
             }
@@ -177,10 +175,16 @@ impl LogsOptions {
             }
             let any = show(connection, &mut logs, true).await?;
             if ended {
-                return Ok(());
+                return self.job.filter(|_| logs.is_empty()).map_or(Ok(()), |job| Err(self.nothing_ran(job)));
             }
             pause = if any { FOLLOW_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         }
+    }
+
+    fn nothing_ran(&self, job: JobId) -> ClientError {
+        let what = if self.task.is_some() { "such a task of job" } else { "job" };
+        ClientError::failed(format!("no TaskManager has run {what} {job} yet"))
+            .hint("`flink-yarn list` shows what it waits for, `flink-yarn info PROGRAM` its tasks")
     }
 
     /// The TaskManager whose id begins so.
@@ -259,13 +263,13 @@ impl Log {
     }
 }
 
-/// Writes what there is in all of them; true when that was anything. One that is missing may still come while logs are
-/// followed, or its TaskManager has gone.
+/// Writes what there is in all of them; true when that was anything. Of those of a job one that is missing may still come
+/// while they are followed, or its TaskManager has gone.
 async fn show(connection: &mut Connection, logs: &mut [Log], follow: bool) -> Result<bool> {
     let (titles, mut any) = (logs.len() > 1, false);
     for log in logs {
         match log.write_on(connection, titles).await {
-            Err(error) if follow && error.exit() == Exit::Failed => {}
+            Err(error) if follow && log.request.job.is_some() && error.exit() == Exit::Failed => {}
             written => any |= written?,
         }
     }

@@ -61,8 +61,10 @@ pub struct ContainerService {
     foreign_answers: u32,
     /// The number of containers that was last asked for.
     asked: u32,
-    /// The hosts that were last asked for.
+    /// The hosts that the ResourceManager may keep as asked for.
     asked_hosts: BTreeSet<String>,
+    /// Those of the ask that is not answered yet.
+    asked_last: Option<BTreeSet<String>>,
     complained: Option<Instant>,
     end: Option<ServiceEnd>,
 }
@@ -105,6 +107,7 @@ impl ContainerService {
             foreign_answers: 0,
             asked: 0,
             asked_hosts: BTreeSet::new(),
+            asked_last: None,
             complained: None,
             end: None,
         }
@@ -228,6 +231,7 @@ impl ContainerService {
             self.asked = count;
             tracing::info!(containers = count, hosts = ?request.hosts, "asking for containers");
         }
+        self.asked_last = None;
         let asks = request.containers.map(|count| self.asks(count, request.hosts)).unwrap_or_default();
         let request = hadoop::AllocateRequest {
             response_id: self.response_id,
@@ -257,10 +261,12 @@ impl ContainerService {
         }
         let now: BTreeSet<String> = hosts.keys().cloned().collect();
         let there = hosts.values().fold(0_u32, |sum, count| sum.saturating_add(*count));
-        let before = std::mem::replace(&mut self.asked_hosts, now);
-        if !before.is_empty() || !self.asked_hosts.is_empty() {
-            for host in before {
-                hosts.entry(host).or_insert(0);
+        // Until the answer comes the ask may have been lost: then it is that of before which counts.
+        self.asked_hosts.extend(now.iter().cloned());
+        self.asked_last = Some(now);
+        if !self.asked_hosts.is_empty() {
+            for host in &self.asked_hosts {
+                hosts.entry(host.clone()).or_insert(0);
             }
             // A host is looked at only when its rack is wanted, and which rack that is only YARN knows.
             hosts.extend(self.launch.description.racks.iter().map(|rack| (rack.clone(), there)));
@@ -276,6 +282,9 @@ impl ContainerService {
     fn allocated(&mut self, response: hadoop::AllocateResponse) -> Option<Event> {
         self.response_id = response.response_id;
         self.foreign_answers = 0;
+        if let Some(heard) = self.asked_last.take() {
+            self.asked_hosts = heard;
+        }
         if self.complained.take().is_some() {
             tracing::info!("the ResourceManager answers again");
         }

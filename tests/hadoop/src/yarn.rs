@@ -131,7 +131,7 @@ impl<'c> Yarn<'c> {
             let mut managers = managers.filter(|role| matches!(role, Role::ResourceManager | Role::ResourceManager2));
             managers.any(|role| self.cluster.log(role).contains(&told))
         };
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_secs(180);
         while !is_known() {
             assert!(Instant::now() < until, "the ResourceManager does not hear that {container} runs");
             std::thread::sleep(Duration::from_millis(50));
@@ -142,13 +142,17 @@ impl<'c> Yarn<'c> {
     #[track_caller]
     pub fn logs(&self, id: &str) -> String {
         let folder = format!("/app-logs/{}/bucket-logs-tfile", self.user);
-        let until = Instant::now() + Duration::from_secs(30);
-        // They come after the end, under another name first.
-        while !self.has_logs(&folder, id) {
-            assert!(Instant::now() < until, "the logs of {id} have not come");
+        let begun = Instant::now();
+        // They come after the end, under another name first; when all nodes have told of theirs, the ResourceManager says so.
+        while !self.has_logs(&folder, id) || !self.are_collected(id) && begun.elapsed() < Duration::from_secs(30) {
+            assert!(begun.elapsed() < Duration::from_secs(120), "the logs of {id} have not come");
             std::thread::sleep(Duration::from_millis(100));
         }
         self.cluster.command_as(self.user, &["yarn", "logs", "-applicationId", id])
+    }
+
+    fn are_collected(&self, id: &str) -> bool {
+        self.application(id)["logAggregationStatus"] == "SUCCEEDED"
     }
 
     fn has_logs(&self, folder: &str, id: &str) -> bool {

@@ -6,6 +6,9 @@ mod plan;
 /// Passes on what a program prints.
 mod printed;
 
+/// A child that does not outlive its parent.
+mod together;
+
 /// The program's file as the cluster knows it: hash and upload.
 mod artifact;
 
@@ -20,6 +23,7 @@ use crate::error::{ClientError, Exit, Result};
 pub(crate) use artifact::{describe, upload};
 pub(crate) use plan::{DrivenProgram, Planned, Planner, Said, cannot_start};
 pub(crate) use printed::StandardOutput;
+pub use together::die_together;
 
 /// PROGRAM and everything behind it, untouched: an external subcommand takes all arguments that follow it as they are.
 #[derive(Debug, Clone, Subcommand)]

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::Program;
 use super::printed::{StandardOutput, Target, pass_on};
+use super::together::die_together;
 use crate::error::{ClientError, Exit, Result};
 use crate::{human, output};
 
@@ -111,6 +112,7 @@ impl Planner {
     }
 
     fn spawn(&self, command: &mut Command) -> Result<Child> {
+        die_together(command);
         command.spawn().map_err(|error| cannot_start(&self.program, &error))
     }
 

@@ -124,7 +124,9 @@ async fn metrics_have_the_names_of_flink() {
             known(recording).into_iter().chain(own.iter().map(|id| (*id).to_owned())).collect();
         assert!(ours.is_subset(&named), "{path}: {:?}", ours.difference(&named));
     };
-    check(format!("/v1/jobs/{JOB}/metrics"), recorded!("job_metrics"), &[]).await;
+    let splits =
+        ["numSplits", "numSplitsAssigned", "numSplitsLocal", "numSplitsRemote", "splitBytesLocal", "splitBytesRemote"];
+    check(format!("/v1/jobs/{JOB}/metrics"), recorded!("job_metrics"), &splits).await;
     check(format!("/v1/jobs/{JOB}/vertices/{SINK}/metrics"), recorded!("vertex_metrics"), &[]).await;
     check("/v1/jobmanager/metrics".to_owned(), recorded!("jobmanager_metrics"), &[]).await;
     // What Flink does not measure, or only with a setting (`System.…`).

@@ -414,7 +414,7 @@ impl ResourceManagerDriver {
 
     /// Where the next containers should be, to be near what the waiting jobs read.
     fn hosts_for(&self, count: u32) -> BTreeMap<String, u32> {
-        let held = self.workers.iter().filter(|(_, worker)| !matches!(worker.phase, Phase::Leaving { .. }));
+        let held = self.workers.iter().filter(|(_, worker)| worker.phase.is_active());
         let held = held.map(|(_, worker)| worker.node.host.as_str());
         let inputs = self.resources.inputs.iter().flat_map(|bytes| bytes.iter());
         let inputs = inputs.filter(|(host, _)| !self.nodes.is_left_out(host));

@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use flink_graph::{Artifact, Configuration, options};
 use flink_protocol::deployment::{BINARY_FILE, JOB_IDS_VARIABLE, Leader};
 use flink_transport::{CertificateAuthority, Role, authority};
+use flink_yarn_client::die_together;
 use hadoop_rpc::credentials::TOKEN_FILE_VARIABLE;
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::process::Command;
@@ -75,20 +76,6 @@ impl ProgramRun<'_> {
         // Every JSON text is a YAML text.
         write_private(&folder.join("config.yaml"), &serde_json::to_vec_pretty(&configuration)?)?;
         Ok(())
-    }
-}
-
-/// Ends a child with this process, however that ends: the next attempt runs the program again, and there must not be two.
-fn die_together(command: &mut Command) {
-    let parent = rustix::process::getpid();
-    let prepare = move || {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-        // It may have ended before the signal was asked for.
-        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
-    };
-    // SAFETY: between fork and exec only async-signal-safe calls are made (prctl, getppid), and nothing is allocated.
-    unsafe {
-        command.pre_exec(prepare);
     }
 }
 

@@ -18,8 +18,11 @@ use super::token_files::TokenFiles;
 /// How long a NameNode is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Longest time for one NameNode to give a token, and to tell how long it is good.
+const NAME_NODE_LIMIT: Duration = Duration::from_secs(45);
+
 /// Longest time for one attempt to obtain tokens, the login included.
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(60);
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(300);
 
 /// The life of a token where the NameNode does not tell and the configuration neither: Hadoop's default.
 const DEFAULT_LIFE: Duration = Duration::from_hours(24);
@@ -46,6 +49,8 @@ pub(super) struct TokenKeeper {
     began: Instant,
     files: TokenFiles,
     newest: watch::Sender<Credentials>,
+    /// Whether tokens were obtained before TaskManagers could be told of any.
+    has_own: bool,
 }
 
 impl TokenKeeper {
@@ -65,6 +70,7 @@ impl TokenKeeper {
             began: Instant::now(),
             newest: watch::Sender::new(files.for_programs()),
             files,
+            has_own: false,
         })
     }
 
@@ -82,14 +88,17 @@ impl TokenKeeper {
     /// began. When it fails, they are what there is.
     pub(super) async fn begin(&mut self) {
         if let Some(login) = self.login.clone() {
-            self.obtain(&login).await;
+            self.has_own = self.obtain(&login).await;
         }
     }
 
     /// Obtains new tokens again and again, and hands them to the TaskManagers. Does not end.
     pub(super) async fn run(mut self, handle: Handle) {
         let Some(login) = self.login.clone() else { return std::future::pending().await };
-        handle.delegation_tokens(self.encoded()).await;
+        // TaskManagers that outlived an attempt may have newer ones than those of the application's start.
+        if self.has_own {
+            handle.delegation_tokens(self.encoded()).await;
+        }
         loop {
             tokio::time::sleep_until((self.began + self.schedule.due()).into()).await;
             if self.obtain(&login).await {
@@ -105,7 +114,7 @@ impl TokenKeeper {
     async fn obtain(&mut self, login: &KerberosLogin) -> bool {
         let obtained = tokio::time::timeout(ATTEMPT_LIMIT, obtain(&self.hadoop, login, &self.name_nodes)).await;
         let taken = match obtained {
-            Ok(Ok((tokens, life))) => self.take(&tokens, life),
+            Ok(Ok(obtained)) => self.take(obtained),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(format!("nothing came within {} s", ATTEMPT_LIMIT.as_secs()).into()),
         };
@@ -117,34 +126,72 @@ impl TokenKeeper {
         taken.is_ok()
     }
 
-    fn take(&mut self, tokens: &Credentials, life: Duration) -> Result<(), StartError> {
-        self.files.replace(tokens)?;
+    fn take(&mut self, obtained: Obtained) -> Result<(), StartError> {
+        let Obtained { tokens, life, missing } = obtained;
+        self.files.replace(&tokens)?;
         self.newest.send_replace(self.files.for_programs());
         self.schedule.obtained(self.began.elapsed(), life);
         tracing::info!(tokens = tokens.tokens().count(), ?life, "new tokens for file systems");
+        if !missing.is_empty() {
+            self.schedule.failed(self.began.elapsed());
+            tracing::warn!(
+                missing = missing.join("; "),
+                "some file systems have given no new token; they are asked again"
+            );
+        }
         Ok(())
     }
 }
 
-/// Logs in and asks each NameNode for a token; gives also how long the first of them to end is good.
+/// What NameNodes have given.
+struct Obtained {
+    tokens: Credentials,
+    /// How long the first of the tokens to end is good.
+    life: Duration,
+    /// Those that have given none, and why.
+    missing: Vec<String>,
+}
+
+/// Logs in and asks each NameNode for a token. One that gives none keeps nobody from those of the others; when none gives
+/// one, it is an error.
 async fn obtain(
     hadoop: &hadoop_rpc::Configuration,
     login: &KerberosLogin,
     name_nodes: &BTreeSet<String>,
-) -> Result<(Credentials, Duration), StartError> {
+) -> Result<Obtained, StartError> {
     let (configuration, login) = (hadoop.clone(), login.clone());
     let user = tokio::task::spawn_blocking(move || User::kerberos_login(&configuration, login)).await??;
     let renewer = user.principal().unwrap_or_else(|| user.name()).to_owned();
-    let (mut tokens, mut shortest) = (Credentials::new(), None);
+    let (mut tokens, mut shortest, mut missing) = (Credentials::new(), None, Vec::new());
     for authority in name_nodes {
-        let name_node = NameNode::new(hadoop, &user, &Credentials::new(), authority)?;
-        let name_node = name_node.with_retry(RetryPolicy::patient(PATIENCE));
-        let Some(token) = name_node.delegation_token(&renewer).await? else { continue };
-        let life = life(hadoop, &name_node, &token).await;
-        shortest = Some(shortest.map_or(life, |shortest: Duration| shortest.min(life)));
-        tokens.replace_token(token);
+        match tokio::time::timeout(NAME_NODE_LIMIT, token_of(hadoop, &user, &renewer, authority)).await {
+            Ok(Ok(Some((token, life)))) => {
+                shortest = Some(shortest.map_or(life, |shortest: Duration| shortest.min(life)));
+                tokens.replace_token(token);
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => missing.push(format!("{authority}: {error}")),
+            Err(_) => missing.push(format!("{authority}: it did not answer within {} s", NAME_NODE_LIMIT.as_secs())),
+        }
     }
-    Ok((tokens, shortest.unwrap_or(DEFAULT_LIFE)))
+    if tokens.is_empty() && !missing.is_empty() {
+        return Err(missing.join("; ").into());
+    }
+    Ok(Obtained { tokens, life: shortest.unwrap_or(DEFAULT_LIFE), missing })
+}
+
+/// The token of one NameNode, and how long it is good; none where it gives none.
+async fn token_of(
+    hadoop: &hadoop_rpc::Configuration,
+    user: &User,
+    renewer: &str,
+    authority: &str,
+) -> Result<Option<(Token, Duration)>, StartError> {
+    let name_node = NameNode::new(hadoop, user, &Credentials::new(), authority)?;
+    let name_node = name_node.with_retry(RetryPolicy::patient(PATIENCE));
+    let Some(token) = name_node.delegation_token(renewer).await? else { return Ok(None) };
+    let life = life(hadoop, &name_node, &token).await;
+    Ok(Some((token, life)))
 }
 
 /// How long a token that is not renewed is good. Only its renewal tells that.
