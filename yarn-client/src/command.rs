@@ -1,6 +1,5 @@
 use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -136,7 +135,7 @@ impl Command {
 
 /// Runs the command that `arguments` (the first of which is the name that this was called by) ask for. Everything that
 /// goes wrong is told on standard error and by the exit code.
-pub fn execute(arguments: impl IntoIterator<Item = OsString>, daemons: &dyn Daemons) -> ExitCode {
+pub fn execute(arguments: impl IntoIterator<Item = OsString>, daemons: &dyn Daemons) -> u8 {
     let words = std::iter::once(OsString::from("flink-yarn")).chain(arguments.into_iter().skip(1));
     let words: Vec<OsString> = words.collect();
     let format = format_in(&words);
@@ -147,7 +146,7 @@ pub fn execute(arguments: impl IntoIterator<Item = OsString>, daemons: &dyn Daem
         }
         Err(error) => {
             tell(&error, format);
-            return ExitCode::from(error.exit() as u8);
+            return error.exit() as u8;
         }
     };
     let line = match CommandLine::try_parse_from(&words) {
@@ -155,11 +154,11 @@ pub fn execute(arguments: impl IntoIterator<Item = OsString>, daemons: &dyn Daem
         Err(error) => return explain(&error, format_in(&words)),
     };
     let format = line.command.format();
-    let Err(error) = line.command.execute(daemons) else { return ExitCode::SUCCESS };
+    let Err(error) = line.command.execute(daemons) else { return 0 };
     if error.exit() != Exit::OutputClosed {
         tell(&error, format);
     }
-    ExitCode::from(error.exit() as u8)
+    error.exit() as u8
 }
 
 /// Standard output is for results alone: an error is the last line, or the last lines, of standard error.
@@ -178,18 +177,18 @@ fn format_in(words: &[OsString]) -> Format {
 }
 
 /// Help and version go to standard output, wrong options to standard error; nobody has to read either.
-fn explain(error: &clap::Error, format: Format) -> ExitCode {
+fn explain(error: &clap::Error, format: Format) -> u8 {
     let is_error = !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if is_error && format == Format::Json {
         let text = error.to_string();
         let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
         let message = first.strip_prefix("error: ").unwrap_or(first);
         tell(&ClientError::usage(message).hint(rest.trim()), format);
-        return ExitCode::from(Exit::Usage as u8);
+        return Exit::Usage as u8;
     }
     let _ = error.print();
     let _ = std::io::stdout().flush();
-    if is_error { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS }
+    if is_error { Exit::Usage as u8 } else { 0 }
 }
 
 #[cfg(test)]

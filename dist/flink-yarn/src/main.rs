@@ -16,14 +16,24 @@ mod task_manager;
 mod yarn;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::io::Write;
 
 use flink_yarn_client::{DaemonError, Daemons, JobManagerStart, TaskManagerStart};
 
-fn main() -> ExitCode {
+fn main() {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let own = yarn::execute(arguments.get(1..).unwrap_or_default());
-    own.unwrap_or_else(|| flink_yarn_client::execute(arguments, &RealDaemons))
+    leave(own.unwrap_or_else(|| flink_yarn_client::execute(arguments, &RealDaemons)))
+}
+
+/// Ends the process at once, without the C library's farewell: that takes apart what other threads may still use. Kerberos's
+/// library aborts when it is taken apart in the middle of a login that nobody waits for any more.
+fn leave(code: u8) -> ! {
+    // What cannot be written any more has no reader.
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stderr().flush();
+    // SAFETY: it only ends the process.
+    unsafe { libc::_exit(i32::from(code)) }
 }
 
 /// The daemons that the commands of the client start.

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         return program::main();
     }
     if std::env::var_os(harness::COMMAND_VARIABLE).is_some() {
-        return flink_yarn_client::execute(std::env::args_os(), &cluster::PretendedDaemons);
+        return flink_yarn_client::execute(std::env::args_os(), &cluster::PretendedDaemons).into();
     }
     let tests = [run_tests::TESTS, cluster_tests::TESTS].concat();
     harness::run(&tests)

@@ -1,5 +1,4 @@
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,14 +40,14 @@ const FAREWELL: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_millis(200);
 
 /// `flink-yarn appmaster`
-pub(super) fn execute() -> ExitCode {
+pub(super) fn execute() -> u8 {
     logging::start(environment::log_file("jobmanager.err").as_deref());
     let ended = process::runtime().map_err(StartError::from).and_then(|runtime| runtime.block_on(run()));
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             tracing::error!(error = %chain(&*error), "the ApplicationMaster ends");
-            ExitCode::FAILURE
+            1
         }
     }
 }

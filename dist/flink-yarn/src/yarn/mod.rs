@@ -31,10 +31,9 @@ mod application_master;
 mod task_manager;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 /// Runs what YARN has started this process for; none when it was not YARN.
-pub(crate) fn execute(arguments: &[OsString]) -> Option<ExitCode> {
+pub(crate) fn execute(arguments: &[OsString]) -> Option<u8> {
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
     match words[..] {
         ["appmaster"] => Some(application_master::execute()),

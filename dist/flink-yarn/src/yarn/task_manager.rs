@@ -1,6 +1,5 @@
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use flink_graph::configuration::MemorySize;
@@ -33,17 +32,17 @@ const TERMINATED: u8 = 128 + 15;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// `flink-yarn taskmanager --yarn`
-pub(super) fn execute() -> ExitCode {
+pub(super) fn execute() -> u8 {
     logging::start(environment::log_file("taskmanager.err").as_deref());
     match run() {
-        Ok(End::ByItself) => ExitCode::SUCCESS,
+        Ok(End::ByItself) => 0,
         Ok(End::Told(reason)) => {
             tracing::info!(reason, "the TaskManager ends");
-            ExitCode::from(TERMINATED)
+            TERMINATED
         }
         Err(error) => {
             tracing::error!(%error, "the TaskManager ends");
-            ExitCode::FAILURE
+            1
         }
     }
 }
