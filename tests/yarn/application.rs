@@ -1,11 +1,11 @@
 use std::cell::RefCell;
-use std::process::Command;
 use std::time::Duration;
 
 use flink_test_hadoop::ContainerProcess;
 use serde_json::Value;
 
 use crate::process::{children, eventually, signal};
+use crate::rest::Rest;
 use crate::user::User;
 
 /// An application of a user's that runs, seen through its REST API, YARN's and its processes.
@@ -13,13 +13,7 @@ pub(crate) struct Application<'u> {
     user: &'u User<'u>,
     pub(crate) id: String,
     /// Where its JobManager was when it was last looked for, and the token for it.
-    leader: RefCell<Option<Leader>>,
-}
-
-#[derive(Clone)]
-struct Leader {
-    rest_url: String,
-    token: String,
+    leader: RefCell<Option<Rest>>,
 }
 
 impl<'u> Application<'u> {
@@ -51,19 +45,10 @@ impl<'u> Application<'u> {
     /// Reads from HDFS which attempt leads; its number.
     #[track_caller]
     pub(crate) fn look(&self) -> Option<u64> {
-        let hdfs = self.user.cluster.hdfs();
-        let folder = format!("{}/.flink-yarn/{}", hdfs.home(), self.id);
-        let [leader, keys] = ["leader.json", "client.credentials"].map(|name| {
-            let path = format!("{folder}/{name}");
-            hdfs.status(&path)?;
-            serde_json::from_slice::<Value>(&hdfs.get(&path)).ok()
-        });
-        let (leader, keys) = (leader?, keys?);
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let (rest_url, token) = (text(&leader["rest_url"]), text(&keys["rest_token"]));
-        let epoch = leader["epoch"].as_u64();
-        *self.leader.borrow_mut() = Some(Leader { rest_url, token });
-        epoch
+        let found = Rest::find(self.user, &self.id)?;
+        let attempt = found.attempt;
+        *self.leader.borrow_mut() = Some(found);
+        attempt
     }
 
     /// Waits until an attempt leads.
@@ -78,12 +63,9 @@ impl<'u> Application<'u> {
             self.look();
         }
         let leader = self.leader.borrow().clone()?;
-        let authorization = format!("Authorization: Bearer {}", leader.token);
-        let url = format!("{}{path}", leader.rest_url);
-        let mut call = Command::new("curl");
-        call.args(["--silent", "--fail", "--max-time", "20", "--header", &authorization, &url]);
-        let output = call.output().unwrap_or_else(|error| panic!("`curl` is needed: {error}"));
-        output.status.success().then(|| serde_json::from_slice(&output.stdout).ok())?
+        let words = ["--max-time", "20", "--header", &leader.authorization()];
+        let answer = leader.ask(&format!("{}{path}", leader.url), &words);
+        (answer.status == 200).then(|| serde_json::from_str(&answer.body).ok())?
     }
 
     /// All jobs as `/v1/jobs/overview` shows them.

@@ -251,7 +251,7 @@ fn somebody_elses_ticket_opens_nothing() {
     let (status, body) = through_proxy("bob");
     assert!(status == "403" && body.contains("yarn.view.acls"), "{status}: {body}");
     // Nor without it: a ticket is nothing that this API asks for.
-    let direct = user.rest_url(&id);
+    let direct = crate::rest::Rest::of(&user, &id).url;
     for method in ["GET", "PATCH"] {
         let (status, body) = curl(&cluster, "bob", &format!("{direct}/v1/jobs/{job}"), &["--request", method]);
         assert!(["302", "401", "403"].contains(&status.as_str()) && !body.contains(&job), "{status}: {body}");

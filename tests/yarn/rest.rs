@@ -6,7 +6,10 @@ use serde_json::Value;
 use crate::user::User;
 
 /// The REST API of an application, as its user reaches it.
+#[derive(Clone)]
 pub(crate) struct Rest {
+    /// The attempt that leads.
+    pub(crate) attempt: Option<u64>,
     /// Where it listens.
     pub(crate) url: String,
     /// Where YARN's web proxy shows it.
@@ -26,16 +29,27 @@ impl Rest {
     /// Of an application that runs.
     #[track_caller]
     pub(crate) fn of(user: &User<'_>, application: &str) -> Self {
-        let folder = format!("{}/.flink-yarn/{application}", user.cluster.hdfs().home());
-        let file = |name: &str| -> Value {
-            serde_json::from_slice(&user.cluster.hdfs().get(&format!("{folder}/{name}"))).unwrap()
-        };
+        Self::find(user, application).unwrap_or_else(|| panic!("{application} has no leader"))
+    }
+
+    /// Of an application that has a leader.
+    #[track_caller]
+    pub(crate) fn find(user: &User<'_>, application: &str) -> Option<Self> {
+        let hdfs = user.cluster.hdfs();
+        let folder = format!("{}/.flink-yarn/{application}", hdfs.home());
+        let [leader, keys] = ["leader.json", "client.credentials"].map(|name| {
+            let path = format!("{folder}/{name}");
+            hdfs.status(&path)?;
+            serde_json::from_slice::<Value>(&hdfs.get(&path)).ok()
+        });
+        let (leader, keys) = (leader?, keys?);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        Self {
-            url: text(&file("leader.json")["rest_url"]),
+        Some(Self {
+            attempt: leader["epoch"].as_u64(),
+            url: text(&leader["rest_url"]),
             proxy: format!("http://{}/proxy/{application}", user.cluster.address(Role::ResourceManager, "web")),
-            token: text(&file("client.credentials")["rest_token"]),
-        }
+            token: text(&keys["rest_token"]),
+        })
     }
 
     /// Asks directly, with the token.

@@ -135,14 +135,6 @@ impl<'c> User<'c> {
         self.uri(name)
     }
 
-    /// Where the ApplicationMaster answers REST itself.
-    #[track_caller]
-    pub(crate) fn rest_url(&self, application: &str) -> String {
-        let path = format!("{}/.flink-yarn/{application}/leader.json", self.cluster.hdfs().home());
-        let leader: Value = serde_json::from_slice(&self.cluster.hdfs().get(&path)).unwrap();
-        leader["rest_url"].as_str().unwrap().to_owned()
-    }
-
     /// The lines of a file, sorted.
     #[track_caller]
     pub(crate) fn lines_of(&self, file: &str) -> Vec<String> {
