@@ -1,6 +1,9 @@
 //! The JobManager: turns each JobGraph into an ExecutionGraph, schedules its executions on slots, serves input splits,
 //! restarts what fails, and shows all of it over REST.
 
+/// Names of hosts, which HDFS and YARN may spell differently.
+mod host_names;
+
 /// The JobManager as a state machine without I/O.
 pub mod job_manager;
 

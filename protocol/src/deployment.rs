@@ -84,6 +84,9 @@ pub struct ApplicationDescription {
     /// The racks of the cluster's nodes, as YARN names them: a wish for a host must name its rack as well.
     #[serde(default = "default_racks")]
     pub racks: Vec<String>,
+    /// The hosts of the cluster's nodes, as YARN names them: HDFS may have other names for them.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// Who may see (`view`) and end (`modify`) the application, as YARN writes access lists: `user,user group,group`.
     #[serde(default)]
     pub view_acls: Option<String>,

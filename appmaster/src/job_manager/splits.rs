@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use flink_graph::{ExecutionAttemptId, InputSplit};
 use flink_protocol::overview::SplitCounts;
 
+use crate::host_names::host_key;
+
 /// Larger splits come first: a large one that is read last keeps everybody waiting.
 type Rank = (Reverse<u64>, u32);
 
@@ -156,15 +158,6 @@ impl InputSplitAssigner {
             self.free_by_host.entry(host_key(host)).or_default().insert(rank);
         }
     }
-}
-
-/// What two names of one host have in common: HDFS may know it with its domain and YARN without, or in capitals.
-fn host_key(host: &str) -> String {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    if host.parse::<std::net::IpAddr>().is_ok() {
-        return host;
-    }
-    host.split('.').next().unwrap_or_default().to_owned()
 }
 
 fn count(number: usize) -> u32 {

@@ -90,7 +90,7 @@ impl ContainerService {
         let containers = &launch.description.task_manager;
         Self {
             resource: config.resource,
-            driver: ResourceManagerDriver::new(config),
+            driver: ResourceManagerDriver::new(config).with_nodes(&launch.description.hosts),
             started: Instant::now(),
             application_master,
             registered_as,
@@ -318,6 +318,7 @@ impl ContainerService {
             preempted: preempted.unwrap_or_default(),
             available: Some(resource(response.headroom)),
             cluster_nodes: response.cluster_nodes,
+            nodes: response.updated_nodes.into_iter().map(|node| node.id.host).collect(),
         }))
     }
 

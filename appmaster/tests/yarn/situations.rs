@@ -97,16 +97,39 @@ fn reasons(actions: &[Action]) -> Vec<String> {
     actions.iter().filter_map(reason).collect()
 }
 
+/// The hosts in each ask for containers.
+fn hosts(actions: &[Action]) -> Vec<BTreeMap<String, u32>> {
+    let requests = actions.iter().filter_map(|action| match action {
+        Action::Allocate(request) => request.containers.map(|_| request.hosts.clone()),
+        _ => None,
+    });
+    requests.collect()
+}
+
+fn on(hosts: &[(&str, u32)]) -> BTreeMap<String, u32> {
+    hosts.iter().map(|(host, count)| ((*host).to_owned(), *count)).collect()
+}
+
+#[test]
+fn hosts_are_asked_for_by_the_names_of_yarn() {
+    let mut stage = Stage::new(config());
+    stage.driver = stage.driver.with_nodes(["Node1.example.org"].map(str::to_owned).iter());
+    let nodes = vec!["host1".to_owned(), "node2".to_owned()];
+    stage.at(500).on(Event::Tick);
+    stage.on(Event::Allocated(Allocation { nodes, cluster_nodes: 5, ..Allocation::default() }));
+    // HDFS has other names for them, two for one of them.
+    let inputs = [("node1", 15), ("NODE1.example.org", 15), ("node2.example.org", 25), ("host1.example.org", 20)];
+    let bytes = inputs.map(|(host, bytes)| (host.to_owned(), bytes)).into_iter().collect();
+    stage.resources.inputs = vec![std::sync::Arc::new(bytes)];
+    let actions = stage.at(1_000).wants(6);
+    assert_eq!(hosts(&actions), [on(&[("Node1.example.org", 1), ("host1", 1), ("node2", 1)])]);
+    // One has come, on host1, where one is enough: its name is the same for both sides.
+    stage.on(Event::Allocated(Allocation { containers: vec![container(1)], ..Allocation::default() }));
+    assert_eq!(hosts(&stage.at(1_050).on(Event::Tick)), [on(&[("Node1.example.org", 1), ("node2", 1)])]);
+}
+
 #[test]
 fn containers_are_wanted_where_the_input_is() {
-    let hosts = |actions: &[Action]| -> Vec<BTreeMap<String, u32>> {
-        let requests = actions.iter().filter_map(|action| match action {
-            Action::Allocate(request) => request.containers.map(|_| request.hosts.clone()),
-            _ => None,
-        });
-        requests.collect()
-    };
-    let on = |hosts: &[(&str, u32)]| hosts.iter().map(|(host, count)| ((*host).to_owned(), *count)).collect();
     let mut stage = Stage::new(config());
     let bytes = BTreeMap::from([("host1".to_owned(), 10), ("host2".to_owned(), 10)]);
     stage.resources.inputs = vec![std::sync::Arc::new(bytes)];

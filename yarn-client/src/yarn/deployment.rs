@@ -16,7 +16,7 @@ use hadoop_rpc::yarn::{ApplicationId, ApplicationReport, NewApplication};
 use super::application::Application;
 use super::artifacts::{Content, Item, Program, Source, Uploader, items};
 use super::hadoop::Hadoop;
-use super::launch::{self, Owner, Staged};
+use super::launch::{self, Owner, Places, Staged};
 use super::plan::{Plan, Size};
 use super::resource_manager::ResourceManager;
 use super::staging::{Staging, StagingRoot, client_credentials};
@@ -130,7 +130,7 @@ struct Prepared {
     contents: BTreeMap<String, Content>,
     new: NewApplication,
     tokens: Credentials,
-    racks: Vec<String>,
+    places: Places,
 }
 
 impl Deployment {
@@ -188,7 +188,7 @@ impl Deployment {
             .map_err(|error| ClientError::failed("cannot make the client's keys").because(&error))?;
         let client = client_credentials(client, &token);
         let begun = Instant::now();
-        let owner = self.owner(&prepared.racks)?;
+        let owner = self.owner(&prepared.places)?;
         let staged = self.stage(&prepared, &work, &owner, &client).await?;
         self.timings.staged = millis(begun.elapsed());
         let begun = Instant::now();
@@ -211,26 +211,28 @@ impl Deployment {
     async fn prepare(&self, work: &Work) -> Result<Prepared> {
         let items = items(&self.plan, work.program())?;
         let name_nodes = self.name_nodes()?;
-        let (contents, new, queue, reachable, tokens, racks) = tokio::join!(
+        let (contents, new, queue, reachable, tokens, places) = tokio::join!(
             contents(items.clone()),
             self.resource_manager.new_application(),
             self.check_queue(),
             self.reach_hdfs(),
             tokens::obtain(&self.hadoop, &self.resource_manager, &name_nodes),
-            self.racks(),
+            self.places(),
         );
         // The first of them is what the user has to mend first.
         let new = new?;
         queue?;
         reachable?;
-        Ok(Prepared { items, contents: contents?, new, tokens: tokens?, racks })
+        Ok(Prepared { items, contents: contents?, new, tokens: tokens?, places })
     }
 
-    /// The racks of the cluster's nodes. Only the place of TaskManagers depends on it: who may not ask does without.
-    async fn racks(&self) -> Vec<String> {
+    /// Racks and hosts of the cluster's nodes. Only the place of TaskManagers depends on it: who may not ask does without.
+    async fn places(&self) -> Places {
         let nodes = self.resource_manager.nodes().await.unwrap_or_default();
-        let racks: BTreeSet<String> = nodes.into_iter().map(|node| node.rack).filter(|rack| !rack.is_empty()).collect();
-        if racks.is_empty() { default_racks() } else { racks.into_iter().collect() }
+        let racks: BTreeSet<&String> = nodes.iter().map(|node| &node.rack).filter(|rack| !rack.is_empty()).collect();
+        let racks = if racks.is_empty() { default_racks() } else { racks.into_iter().cloned().collect() };
+        let hosts: BTreeSet<String> = nodes.into_iter().map(|node| node.id.host).collect();
+        Places { racks, hosts: hosts.into_iter().collect() }
     }
 
     /// The NameNodes that the application speaks to.
@@ -277,12 +279,12 @@ impl Deployment {
         Ok(())
     }
 
-    fn owner(&self, racks: &[String]) -> Result<Owner> {
+    fn owner(&self, places: &Places) -> Result<Owner> {
         let key = "yarn.resourcemanager.am.max-attempts";
         let attempts = self.hadoop.configuration.get_i64(key).map_err(|error| super::hadoop::wrong(&error))?;
         let attempts = attempts.and_then(|attempts| u32::try_from(attempts).ok()).unwrap_or(2).max(1);
         let (user, by_name) = (self.resource_manager.user().to_owned(), !self.hadoop.is_secure());
-        Ok(Owner { user, by_name, attempts, racks: racks.to_vec() })
+        Ok(Owner { user, by_name, attempts, places: places.clone() })
     }
 
     /// Uploads files, then writes the application's folder: a client that dies during the upload leaves none behind.

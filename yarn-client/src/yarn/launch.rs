@@ -39,8 +39,17 @@ pub(crate) struct Owner {
     pub(crate) by_name: bool,
     /// Attempts that the ResourceManager allows.
     pub(crate) attempts: u32,
+    /// Where its TaskManagers may be.
+    pub(crate) places: Places,
+}
+
+/// Where containers can be, in YARN's own names.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
     /// The racks of the cluster.
     pub(crate) racks: Vec<String>,
+    /// The hosts of its nodes.
+    pub(crate) hosts: Vec<String>,
 }
 
 /// What the ApplicationMaster reads.
@@ -72,7 +81,8 @@ pub(crate) fn description(
             node_label: plan.task_manager_node_label.clone(),
             priority: 1,
         },
-        racks: owner.racks.clone(),
+        racks: owner.places.racks.clone(),
+        hosts: owner.places.hosts.clone(),
         view_acls: plan.view_acls.clone(),
         modify_acls: plan.modify_acls.clone(),
         name_nodes: staged.name_nodes.clone(),
@@ -179,8 +189,6 @@ pub(crate) fn application_file(name: &str, uri: String, size: u64, timestamp: i6
 
 #[cfg(test)]
 mod tests {
-    use flink_protocol::deployment::default_racks;
-
     use super::*;
     use crate::yarn::plan::Kind;
 
@@ -207,7 +215,7 @@ mod tests {
     }
 
     fn owner() -> Owner {
-        Owner { user: "alice".to_owned(), by_name: true, attempts: 2, racks: default_racks() }
+        Owner { user: "alice".to_owned(), by_name: true, attempts: 2, places: Places::default() }
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub struct Allocation {
     pub available: Option<Resource>,
     /// Nodes of the cluster.
     pub cluster_nodes: u32,
+    /// Hosts of nodes that have come or changed, as YARN names them.
+    pub nodes: Vec<String>,
 }
 
 /// Everything that can happen to the driver.
@@ -159,7 +161,7 @@ pub enum Action {
 pub struct AllocateRequest {
     /// The number of containers that are wanted from now on, when it is to be said (again).
     pub containers: Option<u32>,
-    /// On which hosts they are wanted, if there is room: as many or fewer in all. Others will do as well.
+    /// On which hosts, as YARN names them, they are wanted, if there is room: as many or fewer in all. Others will do as well.
     pub hosts: BTreeMap<String, u32>,
     /// Containers that are not needed.
     pub release: Vec<TaskManagerId>,

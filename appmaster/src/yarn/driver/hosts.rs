@@ -1,7 +1,35 @@
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use crate::host_names::host_key;
 
 /// Hosts with input that are thought of at most: those with most of it. More containers than that are near it anyway.
 const MOST_HOSTS: usize = 4096;
+
+/// The hosts of YARN's nodes as YARN names them: it gives containers under no other name.
+#[derive(Debug, Default)]
+pub(super) struct NodeHosts {
+    /// By what the names of one host have in common. Hosts of two domains may have it in common, too.
+    names: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl NodeHosts {
+    /// Remembers a name that YARN uses.
+    pub(super) fn learn(&mut self, name: &str) {
+        let names = self.names.entry(host_key(name)).or_default();
+        if !names.contains(name) {
+            names.insert(name.to_owned());
+        }
+    }
+
+    /// YARN's name of a host that HDFS may call by another one. A host of which YARN has said nothing, or that could be one
+    /// of several, keeps its name.
+    pub(super) fn name_of<'a>(&'a self, host: &'a str) -> &'a str {
+        let Some(names) = self.names.get(&host_key(host)) else { return host };
+        let exact = names.iter().find(|name| name.eq_ignore_ascii_case(host));
+        let only = names.first().filter(|_| names.len() == 1);
+        exact.or(only).map_or(host, String::as_str)
+    }
+}
 
 /// A host, with what a TaskManager more would have to read there.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +99,25 @@ mod tests {
     fn those_that_are_there_count() {
         check(&[("a", 10), ("b", 10)], &["a"], 1, "b:1");
         check(&[("a", 10), ("b", 10)], &["a", "a", "x"], 3, "a:1 b:2");
+    }
+
+    #[test]
+    fn hosts_are_named_as_yarn_names_them() {
+        let mut nodes = NodeHosts::default();
+        let known = ["node1", "Node2.example.org", "127.0.0.2", "node3.a.example", "node3.b.example", "node1"];
+        known.into_iter().for_each(|name| nodes.learn(name));
+        let table = [
+            ("node1.example.org", "node1"),
+            ("NODE1", "node1"),
+            ("node2", "Node2.example.org"),
+            ("node2.example.org.", "Node2.example.org"),
+            ("127.0.0.2", "127.0.0.2"),
+            ("127.0.0.3", "127.0.0.3"),
+            ("node3.B.example", "node3.b.example"),
+            ("node3.c.example", "node3.c.example"),
+            ("node4", "node4"),
+        ];
+        table.into_iter().for_each(|(host, name)| assert_eq!(nodes.name_of(host), name, "{host}"));
     }
 
     #[test]

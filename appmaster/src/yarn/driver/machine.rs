@@ -8,7 +8,7 @@ use super::event::{Action, AllocateRequest, Allocation, CompletedContainer, Cont
 use super::exit_status::{Blame, ContainerEnd};
 use super::failure_rate::FailureRate;
 use super::heartbeat::Heartbeat;
-use super::hosts;
+use super::hosts::{self, NodeHosts};
 use super::nodes::Nodes;
 use super::workers::{Phase, Worker, Workers};
 use crate::job_manager::ClusterResources;
@@ -43,6 +43,7 @@ pub struct ResourceManagerDriver {
     workers: Workers,
     heartbeat: Heartbeat,
     nodes: Nodes,
+    node_hosts: NodeHosts,
     failures: FailureRate,
     cluster_nodes: u32,
     available: Option<Resource>,
@@ -65,6 +66,7 @@ impl ResourceManagerDriver {
             workers: Workers::default(),
             heartbeat: Heartbeat::new(),
             nodes: Nodes::default(),
+            node_hosts: NodeHosts::default(),
             failures: FailureRate::default(),
             cluster_nodes: 0,
             available: None,
@@ -73,6 +75,13 @@ impl ResourceManagerDriver {
             explained: false,
             actions: Vec::new(),
         }
+    }
+
+    /// The same with hosts of nodes that YARN is known to have; it tells of later ones ([`Allocation::nodes`]).
+    #[must_use]
+    pub fn with_nodes<'a>(mut self, hosts: impl IntoIterator<Item = &'a String>) -> Self {
+        hosts.into_iter().for_each(|host| self.node_hosts.learn(host));
+        self
     }
 
     /// Handles one event. What is due by now is done too, whatever the event is.
@@ -194,6 +203,7 @@ impl ResourceManagerDriver {
                     true => Phase::Registered { idle_since: None },
                     false => Phase::Awaited { since: now },
                 };
+                self.node_hosts.learn(&container.node.host);
                 self.workers.insert(container.id, Worker::new(container.node, container.resource, phase));
             }
         }
@@ -212,6 +222,7 @@ impl ResourceManagerDriver {
     fn on_allocated(&mut self, now: Duration, allocation: Allocation) {
         self.cluster_nodes = allocation.cluster_nodes;
         self.available = allocation.available.or(self.available);
+        allocation.nodes.iter().for_each(|host| self.node_hosts.learn(host));
         self.adopt(now, allocation.earlier);
         let ours = allocation.containers.iter().filter(|container| self.fits(container)).count();
         self.heartbeat.arrived(u32::try_from(ours).unwrap_or(u32::MAX));
@@ -245,6 +256,7 @@ impl ResourceManagerDriver {
         }
         self.waiting_since = Some(now);
         self.explain_at = None;
+        self.node_hosts.learn(&container.node.host);
         let worker = Worker::new(container.node.clone(), container.resource, Phase::Starting);
         self.workers.insert(container.id.clone(), worker);
         self.actions.push(Action::StartContainer(container));
@@ -417,8 +429,8 @@ impl ResourceManagerDriver {
         let held = self.workers.iter().filter(|(_, worker)| worker.phase.is_active());
         let held = held.map(|(_, worker)| worker.node.host.as_str());
         let inputs = self.resources.inputs.iter().flat_map(|bytes| bytes.iter());
-        let inputs = inputs.filter(|(host, _)| !self.nodes.is_left_out(host));
-        hosts::spread(inputs.map(|(host, bytes)| (host.as_str(), *bytes)), held, count)
+        let inputs = inputs.map(|(host, bytes)| (self.node_hosts.name_of(host), *bytes));
+        hosts::spread(inputs.filter(|(host, _)| !self.nodes.is_left_out(host)), held, count)
     }
 
     fn fail(&mut self, reason: String) {
