@@ -154,18 +154,3 @@ fn a_failed_job_tells_its_cause_and_its_logs_are_found() {
     let logs = user.call(&["logs", "--application-id", &application]).expect(0, &[]);
     assert!(logs.stdout.contains("missing"), "{}", logs.stdout);
 }
-
-#[test]
-fn the_binary_needs_no_new_library() {
-    let symbols =
-        std::process::Command::new("readelf").args(["-V", "--wide", &program("flink-yarn")]).output().unwrap();
-    let text = String::from_utf8(symbols.stdout).unwrap();
-    let versions = text.split("GLIBC_").skip(1).filter_map(|rest| {
-        let version = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
-        let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
-        Some((numbers.next()??, numbers.next()??))
-    });
-    let newest = versions.max().expect("it needs the C library");
-    // Debian 12 and its contemporaries; a build for older nodes is described in README.md.
-    assert!(newest <= (2, 36), "glibc {}.{} is needed", newest.0, newest.1);
-}

@@ -59,10 +59,16 @@ mod secrets;
 /// What containers are made of, and what they need.
 mod containers;
 
+/// What a program needs of the machine that runs it.
+mod elf;
+
+/// Programs for nodes that are older than the machine that built them.
+mod portable;
+
 /// Clusters with Kerberos: tickets, keytabs, and tokens that end.
 mod kerberos;
 
-/// REST and logs.
+/// REST, and logs of containers.
 mod observing;
 
 /// Who is let in.

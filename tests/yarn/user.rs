@@ -20,6 +20,8 @@ pub(crate) struct User<'c> {
     pub(crate) home: String,
     /// Kerberos tickets, where they are not the cluster's user's.
     tickets: Option<PathBuf>,
+    /// The command.
+    command: PathBuf,
 }
 
 /// Faults are noticed soon, and a test's cluster is small.
@@ -41,7 +43,8 @@ impl<'c> User<'c> {
         let home = format!("{}/{name}", cluster.hdfs().home());
         cluster.hdfs().delete(&home);
         cluster.hdfs().create_folder(&home, "755");
-        Self { cluster, folder: tempfile::tempdir().unwrap(), home, tickets: None }
+        let command = program("flink-yarn").into();
+        Self { cluster, folder: tempfile::tempdir().unwrap(), home, tickets: None, command }
     }
 
     /// The same with a file of other Kerberos tickets.
@@ -50,8 +53,14 @@ impl<'c> User<'c> {
         self
     }
 
+    /// The same with another build of the command.
+    pub(crate) fn with_command(mut self, command: PathBuf) -> Self {
+        self.command = command;
+        self
+    }
+
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(program("flink-yarn"));
+        let mut command = Command::new(&self.command);
         command.args(words).env("XDG_STATE_HOME", self.folder.path()).env_remove("FLINK_CONF_DIR");
         command.env("TMPDIR", self.folder.path()).envs(self.cluster.environment()).current_dir(self.folder.path());
         if let Some(tickets) = &self.tickets {
