@@ -6,7 +6,7 @@ import signal
 import time
 import urllib.parse
 
-from . import archive, failover, installation, kerberos, owners, places, site
+from . import archive, failover, installation, kerberos, labels, owners, places, site
 from .failure import Failure
 from .processes import MARK, Processes, kill_marked, wait_until
 from .readiness import Readiness
@@ -132,6 +132,8 @@ class Cluster:
             failover.activate_missing(self, readiness, until)
         readiness.wait(readiness.whole(), max(1.0, until - time.monotonic()))
         self._make_folders()
+        if "labels" in self.variants:
+            labels.give(self, readiness)
         archive.make_in_background(settings.installation, self.places)
 
     def _spawn(self, role, found):

@@ -2,6 +2,7 @@
 import time
 
 from .failure import Failure
+from .owners import WATCHDOG
 from .roles import NODES, roles
 
 NAME_NODE_STATUS = "/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus"
@@ -106,7 +107,9 @@ class Readiness:
 
     def check_alive(self):
         """Gives up at once when a daemon has ended."""
-        ended = [name for name in self.cluster.processes.names() if self.cluster.processes.pid(name) is None]
+        # A watchdog that has ended a cluster ends, too, and a cluster that is kept has none.
+        names = [name for name in self.cluster.processes.names() if name != WATCHDOG]
+        ended = [name for name in names if self.cluster.processes.pid(name) is None]
         if ended:
             raise Failure(f"{', '.join(ended)} ended while the cluster was waited for\n{self._excerpts(ended)}")
 

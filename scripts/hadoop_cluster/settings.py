@@ -7,6 +7,8 @@ from .roles import MASTER, NODES, roles
 NAME_SERVICE = "cluster"
 QUEUES = ("default", "other")
 USERS = ("alice", "bob")
+LABEL = "fast"
+LABELLED_NODE = 1
 
 
 class Settings:
@@ -168,6 +170,11 @@ class Settings:
                 f"{policy}natural_termination_factor": 1.0,
                 f"{policy}max_ignored_over_capacity": 0.0,
             }
+        if "labels" in self.variants:
+            keys |= {
+                "yarn.node-labels.enabled": "true",
+                "yarn.node-labels.fs-store.root-dir": f"file://{self.places.yarn / 'labels'}",
+            }
         if "tokens" in self.variants:
             # The least that YARN takes: three times the time after which a silent ApplicationMaster is given up.
             keys |= {
@@ -282,6 +289,15 @@ class Settings:
                 f"{prefix}root.{queue}.user-limit-factor": 3,
                 f"{prefix}root.{queue}.acl_submit_applications": "*",
                 f"{prefix}root.{queue}.acl_administer_queue": " ",
+            }
+        if "labels" in self.variants:
+            with_label = f"accessible-node-labels.{LABEL}."
+            keys |= {
+                f"{prefix}root.{with_label}capacity": 100,
+                f"{prefix}root.default.accessible-node-labels": LABEL,
+                f"{prefix}root.default.{with_label}capacity": 100,
+                f"{prefix}root.default.{with_label}maximum-am-resource-percent": 0.5,
+                f"{prefix}root.other.accessible-node-labels": " ",
             }
         return keys
 

@@ -5,6 +5,7 @@ DESCRIPTIONS = {
     "plain": "one NameNode, one ResourceManager, two nodes, no security; physical memory is enforced",
     "memory": "the virtual memory of containers is checked as well, with Hadoop's default ratio",
     "preemption": "the scheduler takes containers from queues above their share, after a warning",
+    "labels": "the node 127.0.0.2 has the label `fast`, for those alone who ask for it, in the queue `default`",
     "tokens": "tokens roll over, are renewed and end within minutes",
     "kerberos": "a private KDC; all daemons and HTTP with Kerberos; block transfer encrypted",
     "ha": "two NameNodes and two ResourceManagers with manual failover",

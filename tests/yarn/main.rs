@@ -29,6 +29,9 @@ mod sessions;
 /// Tasks go to their data.
 mod locality;
 
+/// Containers on nodes with a label.
+mod labels;
+
 /// What YARN is asked for, and what is put into containers.
 mod requests;
 

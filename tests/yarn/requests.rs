@@ -167,22 +167,3 @@ fn a_provided_binary_is_not_uploaded() {
     assert!(binary.display().to_string().contains("/local/filecache/"), "{}", binary.display());
     user.call(&["kill", &id, "-D", &place]).expect(0, &[]);
 }
-
-#[test]
-fn labels_are_asked_for() {
-    let cluster = Cluster::shared(Variant::Plain);
-    let user = User::new(&cluster, "labels");
-    // The cluster has none: YARN's refusal shows what it was asked.
-    let refused = user.call(&["session", "-d", "-nl", "fast"]);
-    assert_ne!(refused.code, Some(0));
-    assert!(refused.stderr.to_lowercase().contains("label"), "{}", refused.stderr);
-    let session = user.json(&["session", "-d", "-D", "yarn.taskmanager.node-label=fast", "--output", "json"]);
-    let id = session["application-id"].as_str().unwrap();
-    let patience = ["run", "-D", "client.timeout=5 s"];
-    let run = user.call(&[&patience[..], &[&program("keyed_count"), "--keys", "1", "--events", "1"]].concat());
-    assert_ne!(run.code, Some(0));
-    let (status, diagnostics) = user.end_of(id);
-    assert_eq!(status, "FAILED");
-    assert!(diagnostics.to_lowercase().contains("label"), "{diagnostics}");
-    user.assert_tidy(id);
-}

@@ -211,6 +211,23 @@ pub(crate) struct GetClusterNodesResponseProto {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct GetClusterNodeLabelsRequestProto {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct GetClusterNodeLabelsResponseProto {
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) node_labels: Vec<NodeLabelProto>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct NodeLabelProto {
+    #[prost(string, optional, tag = "1")]
+    pub(crate) name: Option<String>,
+    #[prost(bool, optional, tag = "2", default = "true")]
+    pub(crate) is_exclusive: Option<bool>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct GetQueueInfoRequestProto {
     #[prost(string, optional, tag = "1")]
     pub(crate) queue_name: Option<String>,

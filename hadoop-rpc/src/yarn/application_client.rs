@@ -13,9 +13,9 @@ use crate::proto::yarn_service::{
     FailApplicationAttemptRequestProto, FailApplicationAttemptResponseProto, GetApplicationAttemptsRequestProto,
     GetApplicationAttemptsResponseProto, GetApplicationReportRequestProto, GetApplicationReportResponseProto,
     GetApplicationsRequestProto, GetApplicationsResponseProto, GetClusterMetricsRequestProto,
-    GetClusterMetricsResponseProto, GetClusterNodesRequestProto, GetClusterNodesResponseProto,
-    GetContainersRequestProto, GetContainersResponseProto, GetNewApplicationRequestProto,
-    GetNewApplicationResponseProto, GetQueueInfoRequestProto, GetQueueInfoResponseProto,
+    GetClusterMetricsResponseProto, GetClusterNodeLabelsRequestProto, GetClusterNodeLabelsResponseProto,
+    GetClusterNodesRequestProto, GetClusterNodesResponseProto, GetContainersRequestProto, GetContainersResponseProto,
+    GetNewApplicationRequestProto, GetNewApplicationResponseProto, GetQueueInfoRequestProto, GetQueueInfoResponseProto,
     GetQueueUserAclsInfoRequestProto, GetQueueUserAclsInfoResponseProto, KillApplicationRequestProto,
     KillApplicationResponseProto, MoveApplicationAcrossQueuesRequestProto, MoveApplicationAcrossQueuesResponseProto,
     SignalContainerRequestProto, SignalContainerResponseProto, SubmitApplicationRequestProto,
@@ -23,7 +23,7 @@ use crate::proto::yarn_service::{
 };
 use crate::user::User;
 use crate::yarn::application::{ApplicationReport, ApplicationSubmission, AttemptReport};
-use crate::yarn::cluster::{ClusterMetrics, NodeReport, QueueInfo};
+use crate::yarn::cluster::{ClusterMetrics, NodeLabel, NodeReport, QueueInfo};
 use crate::yarn::container::ContainerReport;
 use crate::yarn::ids::{ApplicationAttemptId, ApplicationId, ContainerId};
 use crate::yarn::priority;
@@ -188,6 +188,14 @@ impl ApplicationClient {
         let request = GetClusterNodesRequestProto { node_states: states.iter().map(|state| state.to_wire()).collect() };
         let response: GetClusterNodesResponseProto = self.client.call(METHOD, &request).await?;
         Ok(response.node_reports.into_iter().map(Into::into).collect())
+    }
+
+    /// The labels that nodes can have; none where the cluster has labels switched off.
+    pub async fn node_labels(&self) -> Result<Vec<NodeLabel>, Error> {
+        const METHOD: Method = Method::idempotent("getClusterNodeLabels");
+        let response: GetClusterNodeLabelsResponseProto =
+            self.client.call(METHOD, &GetClusterNodeLabelsRequestProto {}).await?;
+        Ok(response.node_labels.into_iter().map(Into::into).collect())
     }
 
     /// How many nodes are in which state.

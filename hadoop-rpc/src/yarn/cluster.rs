@@ -1,4 +1,5 @@
 use crate::proto::yarn::{NodeReportProto, QueueInfoProto, QueueStatisticsProto, YarnClusterMetricsProto};
+use crate::proto::yarn_service::NodeLabelProto;
 use crate::yarn::ids::NodeId;
 use crate::yarn::resource::Resource;
 use crate::yarn::states::{NodeState, QueueState};
@@ -39,6 +40,21 @@ impl From<NodeReportProto> for NodeReport {
             health: report.health_report.unwrap_or_default(),
             labels: report.node_labels,
         }
+    }
+}
+
+/// A label of nodes: those that have it are a partition of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeLabel {
+    /// Its name.
+    pub name: String,
+    /// Whether those who do not ask for the label get nothing there, even when there is room.
+    pub exclusive: bool,
+}
+
+impl From<NodeLabelProto> for NodeLabel {
+    fn from(label: NodeLabelProto) -> Self {
+        Self { exclusive: label.is_exclusive(), name: label.name.unwrap_or_default() }
     }
 }
 

@@ -38,7 +38,7 @@ mod resource_manager;
 pub use application::{ApplicationReport, ApplicationSubmission, AttemptReport, LogAggregationContext, ResourceUsage};
 pub use application_client::{ApplicationClient, ApplicationFilter, NewApplication};
 pub use application_master::{AllocateRequest, AllocateResponse, ApplicationMaster, Preemption, Registration};
-pub use cluster::{ClusterMetrics, NodeReport, QueueInfo, QueueStatistics};
+pub use cluster::{ClusterMetrics, NodeLabel, NodeReport, QueueInfo, QueueStatistics};
 pub use container::{Container, ContainerExit, ContainerFailure, ContainerReport, ContainerStatus, NmToken};
 pub use container_management::{ContainerManagement, StartContainer};
 pub use ids::{ApplicationAttemptId, ApplicationId, ContainerId, InvalidId, NodeId};

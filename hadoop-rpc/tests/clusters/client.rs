@@ -21,6 +21,7 @@ async fn nodes_and_queues_are_described() {
     let metrics = yarn.cluster_metrics().await.unwrap();
     assert_eq!((metrics.node_managers, metrics.active), (2, 2));
 
+    assert_eq!(yarn.node_labels().await.unwrap(), [], "the cluster has them switched off");
     let root = yarn.queue("root").await.unwrap().unwrap();
     let names: Vec<&str> = root.children.iter().map(|queue| queue.name.as_str()).collect();
     assert_eq!(names, ["default", "other"]);

@@ -9,6 +9,8 @@ pub enum Variant {
     Memory,
     /// The scheduler preempts.
     Preemption,
+    /// 127.0.0.2 has the label `fast`, exclusively, which the queue `default` may use.
+    Labels,
     /// YARN's own tokens roll every 31 seconds.
     Tokens,
     /// Kerberos; blocks are transferred encrypted.
@@ -54,6 +56,7 @@ impl Variant {
             Self::Plain => "plain",
             Self::Memory => "memory",
             Self::Preemption => "preemption",
+            Self::Labels => "labels",
             Self::Tokens => "tokens",
             Self::Kerberos(_) => "kerberos",
             Self::KerberosTokens => "kerberos,tokens",

@@ -16,6 +16,7 @@ use hadoop_rpc::yarn::{ApplicationId, ApplicationReport, NewApplication};
 use super::application::Application;
 use super::artifacts::{Content, Item, Program, Source, Uploader, items};
 use super::hadoop::Hadoop;
+use super::labels;
 use super::launch::{self, Owner, Places, Staged};
 use super::plan::{Plan, Size};
 use super::resource_manager::ResourceManager;
@@ -211,10 +212,11 @@ impl Deployment {
     async fn prepare(&self, work: &Work) -> Result<Prepared> {
         let items = items(&self.plan, work.program())?;
         let name_nodes = self.name_nodes()?;
-        let (contents, new, queue, reachable, tokens, places) = tokio::join!(
+        let (contents, new, queue, labels, reachable, tokens, places) = tokio::join!(
             contents(items.clone()),
             self.resource_manager.new_application(),
             self.check_queue(),
+            self.check_labels(),
             self.reach_hdfs(),
             tokens::obtain(&self.hadoop, &self.resource_manager, &name_nodes),
             self.places(),
@@ -222,6 +224,7 @@ impl Deployment {
         // The first of them is what the user has to mend first.
         let new = new?;
         queue?;
+        labels?;
         reachable?;
         Ok(Prepared { items, contents: contents?, new, tokens: tokens?, places })
     }
@@ -258,6 +261,23 @@ impl Deployment {
         let names: Vec<&str> = known.iter().map(|queue| queue.name.as_str()).collect();
         Err(ClientError::usage(format!("there is no queue `{}`", self.plan.queue))
             .hint(format!("choose one of these with --queue: {}", names.join(", "))))
+    }
+
+    /// A label that there is not, or that the queue may not use, is told before anything is uploaded: YARN would tell of
+    /// that of TaskManagers when the first of them is asked for.
+    async fn check_labels(&self) -> Result<()> {
+        let plan = &self.plan;
+        let wanted: BTreeSet<&String> =
+            [&plan.node_label, &plan.task_manager_node_label].into_iter().flatten().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let (known, queue) =
+            tokio::join!(self.resource_manager.node_labels(), self.resource_manager.queue(&plan.queue));
+        // Who may not look learns it later.
+        let usable = queue.ok().flatten().map(|queue| queue.accessible_node_labels);
+        let Ok(known) = known else { return Ok(()) };
+        wanted.into_iter().try_for_each(|label| labels::check(label, &known, &plan.queue, usable.as_deref()))
     }
 
     fn check_largest(&self, largest: Size) -> Result<()> {

@@ -37,6 +37,9 @@ mod tokens;
 /// What YARN is asked to run.
 mod launch;
 
+/// Whether there is a label of nodes, and whether a queue may use it.
+mod labels;
+
 /// An application on its way into the cluster.
 pub(crate) mod deployment;
 

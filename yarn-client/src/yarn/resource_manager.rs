@@ -110,6 +110,12 @@ impl ResourceManager {
         within(self.first_contact, "look at the queue", self.first.queue(name)).await
     }
 
+    /// The names of the labels that nodes can have.
+    pub(crate) async fn node_labels(&self) -> Result<Vec<String>> {
+        let labels = within(self.first_contact, "list the labels of nodes", self.first.node_labels()).await?;
+        Ok(labels.into_iter().map(|label| label.name).collect())
+    }
+
     /// All queues, those in others behind them.
     pub(crate) async fn queues(&self) -> Result<Vec<QueueInfo>> {
         let root = within(self.first_contact, "list the queues", self.first.queue("root")).await?;

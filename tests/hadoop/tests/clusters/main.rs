@@ -13,5 +13,8 @@ mod kerberos;
 /// The second NameNode and ResourceManager.
 mod high_availability;
 
+/// Labels of nodes.
+mod labels;
+
 /// The command, and the end of a cluster.
 mod script;
