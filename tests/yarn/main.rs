@@ -74,5 +74,8 @@ mod kerberos;
 /// REST, and logs of containers.
 mod observing;
 
+/// Logs of jobs and tasks.
+mod logs;
+
 /// Who is let in.
 mod ports;

@@ -33,6 +33,7 @@ fn main() -> Result<(), BoxError> {
             env.execute("first")?;
             count(&env, input, second, gate);
         }
+        ["say", gate] => says(&env, gate),
         ["hoard"] => hoards(&env),
         ["lets-hoard"] => lets_hoard(&env),
         _ => return Err(format!("there is no program {words:?}").into()),
@@ -42,7 +43,7 @@ fn main() -> Result<(), BoxError> {
 }
 
 /// Slow while there is no file `gate`; then it adds a byte to `gate.lines` for each line, so that a test sees it go on.
-fn slowly(gate: &str) -> impl Fn(String) -> Result<String, BoxError> + Clone + Send + 'static + use<> {
+fn slowly<T: Data>(gate: &str) -> impl Fn(T) -> Result<T, BoxError> + Clone + Send + 'static + use<T> {
     let (gate, lines) = (PathBuf::from(gate), format!("{gate}.lines"));
     move |line| {
         if !gate.exists() {
@@ -62,6 +63,44 @@ fn count(env: &StreamExecutionEnvironment, input: &str, output: &str, gate: &str
 /// The lines of `input`; files are open for writing all the time.
 fn copy(env: &StreamExecutionEnvironment, input: &str, output: &str, gate: &str) {
     env.read_text_file(input).try_map(slowly(gate)).name("Slow").sink_to(TextFileSink::new(output));
+}
+
+/// Every subtask of `Speak` prints a line when it begins and one when its input has ended.
+fn says(env: &StreamExecutionEnvironment, gate: &str) {
+    // Pipelined, so that the one is printed while the job runs.
+    env.set_runtime_mode(RuntimeMode::Streaming);
+    let numbers = env.from_sequence(1, 10_000).try_map(slowly(gate)).name("Slow");
+    numbers.rebalance().process(Speak::default()).name("Speak").discard();
+}
+
+#[derive(Clone, Default)]
+struct Speak {
+    subtask: u32,
+}
+
+impl ProcessFunction<u64> for Speak {
+    type Out = u64;
+
+    fn open(&mut self, context: &RuntimeContext) -> Result<(), BoxError> {
+        self.subtask = context.subtask_index();
+        println!("Speak {} has begun", self.subtask);
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        record: u64,
+        _: &mut ProcessContext<'_>,
+        output: &mut impl Output<u64>,
+    ) -> Result<(), BoxError> {
+        output.collect(record);
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut ProcessContext<'_>, _: &mut impl Output<u64>) -> Result<(), BoxError> {
+        println!("Speak {} has ended", self.subtask);
+        Ok(())
+    }
 }
 
 /// Allocates without end in the worker.

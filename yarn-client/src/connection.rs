@@ -163,6 +163,11 @@ impl Cluster {
         self.patience
     }
 
+    /// The application that it is, when it is one on YARN.
+    pub(crate) fn application_id(&self) -> Option<ApplicationId> {
+        self.application.as_ref().map(Application::id)
+    }
+
     /// An application on YARN, with the address of its JobManager now.
     pub(crate) fn on_yarn(
         address: String,

@@ -93,12 +93,24 @@ struct Log {
 pub(crate) fn execute(options: &LogsOptions) -> Result<()> {
     let configuration = options.configuration.load(|_| {})?;
     let Some(cluster) = options.cluster(&configuration)? else { return Ok(()) };
+    let hint = about_those_gone(cluster.application_id());
     block_on(async {
         let mut connection = cluster.connect().await?;
-        let mut logs = options.logs(&mut connection).await?;
-        show(&mut connection, &mut logs, options.follow).await?;
-        if options.follow { options.follow(&mut connection, logs).await } else { Ok(()) }
+        let mut logs = options.logs(&mut connection, &hint).await?;
+        let shown = show(&mut connection, &mut logs).await?;
+        if options.follow { options.follow(&mut connection, logs).await } else { shown.tell_missing(&logs, &hint) }
     })
+}
+
+/// What to do about logs of TaskManagers that cannot be asked any more.
+fn about_those_gone(application: Option<ApplicationId>) -> String {
+    match application {
+        Some(id) => format!(
+            "the log of a container that has ended is on its node until the application has ended; then YARN collects it, and \
+             `flink-yarn logs -id {id}` shows it"
+        ),
+        None => "`flink-yarn standalone status` lists the TaskManagers that are there, and where logs are".to_owned(),
+    }
 }
 
 impl LogsOptions {
@@ -132,12 +144,12 @@ impl LogsOptions {
         })
     }
 
-    async fn logs(&self, connection: &mut Connection) -> Result<Vec<Log>> {
+    async fn logs(&self, connection: &mut Connection, about_those_gone: &str) -> Result<Vec<Log>> {
         let of_container = self.container.map(|id| id.to_string());
         let task_managers = match (self.taskmanager.as_ref().or(of_container.as_ref()), self.job) {
             // The first container of an attempt is the ApplicationMaster's.
             (Some(_), None) if self.container.is_some_and(|id| id.number() == 1) => vec![None],
-            (Some(beginning), _) => vec![Some(self.task_manager(connection, beginning).await?)],
+            (Some(beginning), _) => vec![Some(self.task_manager(connection, beginning, about_those_gone).await?)],
             (None, Some(job)) => {
                 let (ran_it, _) = task_managers_of(connection, job, self.task.as_ref()).await?;
                 if ran_it.is_empty() && !self.follow {
@@ -173,7 +185,8 @@ impl LogsOptions {
                 // What was printed last may still be on its way to the log.
                 tokio::time::sleep(FOLLOW_PAUSE).await;
             }
-            let any = show(connection, &mut logs, true).await?;
+            // One that is missing may still come, or its TaskManager has gone.
+            let any = show(connection, &mut logs).await?.any;
             if ended {
                 return self.job.filter(|_| logs.is_empty()).map_or(Ok(()), |job| Err(self.nothing_ran(job)));
             }
@@ -188,14 +201,14 @@ impl LogsOptions {
     }
 
     /// The TaskManager whose id begins so.
-    async fn task_manager(&self, connection: &mut Connection, beginning: &str) -> Result<String> {
+    async fn task_manager(&self, connection: &mut Connection, beginning: &str, hint: &str) -> Result<String> {
         let answer = connection.request(ClientRequestBody::RequestTaskManagers).await?;
         let ClientResponseBody::TaskManagers(all) = answer else { return Err(unexpected("RequestTaskManagers")) };
-        choose(all.into_iter().map(|summary| summary.id).collect(), beginning)
+        choose(all.into_iter().map(|summary| summary.id).collect(), beginning, hint)
     }
 }
 
-fn choose(ids: Vec<String>, beginning: &str) -> Result<String> {
+fn choose(ids: Vec<String>, beginning: &str, about_those_gone: &str) -> Result<String> {
     let known = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
     let mut fitting = ids.into_iter().filter(|id| id.starts_with(beginning));
     match (fitting.next(), fitting.next()) {
@@ -205,7 +218,8 @@ fn choose(ids: Vec<String>, beginning: &str) -> Result<String> {
             Err(ClientError::usage(format!("several TaskManagers begin with `{beginning}`")).because_text(known))
         }
         (None, _) => Err(ClientError::usage(format!("no TaskManager `{beginning}`"))
-            .because_text(format!("registered TaskManagers: {known}"))),
+            .because_text(format!("registered TaskManagers: {known}"))
+            .hint(about_those_gone)),
     }
 }
 
@@ -263,17 +277,42 @@ impl Log {
     }
 }
 
-/// Writes what there is in all of them; true when that was anything. Of those of a job one that is missing may still come
-/// while they are followed, or its TaskManager has gone.
-async fn show(connection: &mut Connection, logs: &mut [Log], follow: bool) -> Result<bool> {
-    let (titles, mut any) = (logs.len() > 1, false);
+/// What came of an attempt to show logs.
+#[derive(Debug, Default)]
+struct Shown {
+    /// Whether anything was written.
+    any: bool,
+    /// Why some could not be had.
+    missing: Vec<ClientError>,
+}
+
+impl Shown {
+    /// Those that there are have been shown; that others are missing is an error only when these were all.
+    fn tell_missing(self, logs: &[Log], hint: &str) -> Result<()> {
+        let are_all = !logs.is_empty() && self.missing.len() == logs.len();
+        let mut missing = self.missing.into_iter().peekable();
+        match missing.next_if(|_| are_all) {
+            Some(first) => return Err(first.hint(hint)),
+            None if missing.peek().is_some() => {
+                missing.for_each(|error| output::notice(error.to_string()));
+                output::notice(hint);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+/// Writes what there is in all of them. TaskManagers that ran a job may be gone.
+async fn show(connection: &mut Connection, logs: &mut [Log]) -> Result<Shown> {
+    let (titles, mut shown) = (logs.len() > 1, Shown::default());
     for log in logs {
         match log.write_on(connection, titles).await {
-            Err(error) if follow && log.request.job.is_some() && error.exit() == Exit::Failed => {}
-            written => any |= written?,
+            Err(error) if log.request.job.is_some() && error.exit() == Exit::Failed => shown.missing.push(error),
+            written => shown.any |= written?,
         }
     }
-    Ok(any)
+    Ok(shown)
 }
 
 #[cfg(test)]
@@ -283,9 +322,26 @@ mod tests {
     #[test]
     fn a_beginning_is_enough_when_it_is_the_only_one() {
         let ids = || vec!["tm-1".to_owned(), "tm-12".to_owned(), "other".to_owned()];
-        assert_eq!(choose(ids(), "ot").unwrap(), "other");
-        assert_eq!(choose(ids(), "tm-1").unwrap(), "tm-1");
-        assert!(choose(ids(), "tm").unwrap_err().to_string().contains("several"));
-        assert!(choose(ids(), "x").unwrap_err().to_string().contains("registered TaskManagers: tm-1, tm-12, other"));
+        let choose = |beginning| choose(ids(), beginning, "they are gone");
+        assert_eq!(choose("ot").unwrap(), "other");
+        assert_eq!(choose("tm-1").unwrap(), "tm-1");
+        assert!(choose("tm").unwrap_err().to_string().contains("several"));
+        let unknown = choose("x").unwrap_err().to_string();
+        for part in ["registered TaskManagers: tm-1, tm-12, other", "they are gone"] {
+            assert!(unknown.contains(part), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_an_error_when_it_is_all() {
+        let logs = ["a", "b"].map(|id| Log::new(Some(id.to_owned()), None));
+        let missing = |count: usize| Shown {
+            any: false,
+            missing: (0..count).map(|_| ClientError::failed("not registered")).collect(),
+        };
+        assert!(missing(0).tell_missing(&logs, "").is_ok() && missing(1).tell_missing(&logs, "").is_ok());
+        let error = missing(2).tell_missing(&logs, "they are gone").unwrap_err();
+        assert!(error.to_string().contains("they are gone"), "{error}");
+        assert!(Shown::default().tell_missing(&[], "").is_ok(), "none, of none");
     }
 }

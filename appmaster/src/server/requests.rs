@@ -94,9 +94,7 @@ impl EventLoop {
         };
         let found = asked.and_then(|name| {
             let at = self.registered.get(&TaskManagerId(name.clone())).copied();
-            at.map(|at| (name.clone(), at)).ok_or_else(|| {
-                format!("TaskManager {name} is not registered; `flink-yarn standalone status` lists those that are")
-            })
+            at.map(|at| (name.clone(), at)).ok_or_else(|| format!("TaskManager {name} is not registered"))
         });
         match found {
             Err(reason) => self.respond(connection, number, Err(reason)),

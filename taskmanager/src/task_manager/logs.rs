@@ -112,10 +112,10 @@ impl BoundedLog {
         let bytes = read_at(path, offset - begin, usize::try_from(end - offset).unwrap_or(usize::MAX))?;
         Ok(piece_of(&bytes, offset, self.written))
     }
-}
 
-impl Drop for BoundedLog {
-    fn drop(&mut self) {
+    /// Removes it from disk. Without that it stays when the process ends, for whoever collects what is in its folder.
+    pub fn remove(&mut self) {
+        (self.head, self.tail) = (None, None);
         for path in [self.path.clone(), self.segment(false), self.segment(true)] {
             let _ = fs::remove_file(path);
         }
@@ -211,7 +211,18 @@ mod tests {
                 assert!(text.contains("bytes were not kept"));
             }
             drop(log);
-            assert_eq!(disk_use(folder.path()), 0);
+            assert!(lines == 0 || disk_use(folder.path()) > 0, "it outlives the process, as YARN collects it then");
+        }
+    }
+
+    #[test]
+    fn what_is_removed_leaves_no_file() {
+        for lines in [0, 1, 1_000] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut log = BoundedLog::create(&folder.path().join("worker.log"), 1_000).unwrap();
+            (0..lines).for_each(|_| log.write(b"123456789\n"));
+            log.remove();
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{lines}");
         }
     }
 

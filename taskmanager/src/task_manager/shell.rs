@@ -113,7 +113,8 @@ impl TaskManagerProcess {
         self
     }
 
-    /// Names the folder for what workers print; without it, it is kept under `io.tmp.dirs`, and goes with this process.
+    /// Names the folder for what workers print, where it stays when this process ends; without it, it is kept under
+    /// `io.tmp.dirs`, and goes with this process.
     #[must_use]
     pub fn with_worker_logs(mut self, folder: Option<PathBuf>) -> Self {
         self.worker_logs = folder;
@@ -450,7 +451,9 @@ impl Shell {
             let is_over = |(job, _): &(JobId, SharedLog)| self.workers.values().all(|worker| worker.job != *job);
             // The newest is about to get its worker.
             let Some(oldest) = self.logs.iter().take(self.logs.len() - 1).position(is_over) else { return };
-            self.logs.remove(oldest);
+            if let Some((_, log)) = self.logs.remove(oldest) {
+                lock(&log).remove();
+            }
         }
     }
 
