@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flink_graph::{AccumulatorValue, ShipStrategy, options};
 use flink_taskmanager::data::Data;
@@ -230,6 +231,15 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
     }
 }
 
+/// Whether a job of this process has a sink that prints.
+static PRINTS: AtomicBool = AtomicBool::new(false);
+
+/// Whether jobs that were submitted by this process print records: in local mode to this process's own standard output, over
+/// which nothing else should draw then.
+pub fn prints() -> bool {
+    PRINTS.load(Ordering::Relaxed)
+}
+
 /// Prints records.
 #[derive(Clone)]
 struct PrintSink;
@@ -241,6 +251,11 @@ struct PrintWriter {
 
 impl<T: Display + Data> Sink<T> for PrintSink {
     type Writer = PrintWriter;
+
+    fn prepare(&self, _: &SinkContext) -> Result<(), BoxError> {
+        PRINTS.store(true, Ordering::Relaxed);
+        Ok(())
+    }
 
     fn create_writer(&self, context: &SinkContext) -> Result<PrintWriter, BoxError> {
         let prefix = if context.parallelism > 1 { format!("{}> ", context.subtask + 1) } else { String::new() };

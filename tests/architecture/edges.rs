@@ -28,10 +28,14 @@ const RULES: &[Rule] = &[
     rule("transport", &["graph", "protocol"]),
     rule("taskmanager", &["graph", "protocol", "transport"]),
     Rule { folder: "appmaster", may: &["graph", "hadoop-rpc", "protocol", "transport"], tests_may: &["taskmanager"] },
-    rule("yarn-client", &["connectors/files", "connectors/hdfs", "graph", "hadoop-rpc", "protocol", "transport"]),
+    rule("console", &["graph", "protocol"]),
+    rule(
+        "yarn-client",
+        &["connectors/files", "connectors/hdfs", "console", "graph", "hadoop-rpc", "protocol", "transport"],
+    ),
     rule(
         "dist/flink",
-        &["api", "api/derive", "appmaster", "connectors/*", "graph", "protocol", "taskmanager", "transport"],
+        &["api", "api/derive", "appmaster", "connectors/*", "console", "graph", "protocol", "taskmanager", "transport"],
     ),
     rule("dist/flink-yarn", &["*"]),
     rule("examples", &["dist/flink"]),

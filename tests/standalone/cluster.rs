@@ -66,6 +66,11 @@ impl Cluster {
         Running::start(&mut self.command(words))
     }
 
+    /// Starts a command at a terminal.
+    pub(crate) fn spawn_at_terminal(&self, words: &[&str]) -> Running {
+        Running::at_terminal(&self.command(words))
+    }
+
     /// Runs a command to its end.
     #[track_caller]
     pub(crate) fn call(&self, words: &[&str]) -> Ended {
@@ -126,19 +131,21 @@ impl Cluster {
         eventually("the TaskManagers are there", || self.status()["overview"]["task_managers"] == number);
     }
 
+    /// Where the REST API is.
+    pub(crate) fn rest_address(&self) -> String {
+        self.status()["rest"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned()
+    }
+
     /// What the REST API answers.
     #[track_caller]
     pub(crate) fn rest(&self, path: &str) -> Value {
-        let status = self.status();
-        let address = status["rest"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
-        get(&address, path)
+        get(&self.rest_address(), path)
     }
 
     /// Waits until all tasks of the newest job run, and gives its id.
     #[track_caller]
     pub(crate) fn wait_until_running(&self) -> String {
-        let status = self.status();
-        let address = status["rest"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        let address = self.rest_address();
         let mut id = String::new();
         eventually("all tasks run", || {
             let overview = get(&address, "/v1/jobs/overview");
@@ -170,15 +177,25 @@ impl Drop for Cluster {
     }
 }
 
-fn get(address: &str, path: &str) -> Value {
+/// What the REST API at an address answers.
+#[track_caller]
+pub(crate) fn get(address: &str, path: &str) -> Value {
+    let body = get_text(address, path);
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+}
+
+/// The same as it is.
+#[track_caller]
+pub(crate) fn get_text(address: &str, path: &str) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     socket.write_all(head.as_bytes()).unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"))
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+    body.to_owned()
 }
 
 /// The lines of all files of a folder that are no hidden ones, sorted; none when there is no folder.

@@ -18,11 +18,17 @@ mod client;
 /// The examples give the same results everywhere.
 mod examples;
 
+/// What the REST API tells of a running job and its cluster.
+mod rest;
+
 /// Programs that go wrong.
 mod misbehaving;
 
 /// Killed and stopped processes.
 mod killing;
+
+/// Ctrl-C and SIGTERM, at a terminal and without one.
+mod interrupting;
 
 /// Full disks.
 mod disks;

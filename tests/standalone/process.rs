@@ -1,4 +1,4 @@
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -36,14 +36,47 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().unwrap();
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// Starts a command at a terminal, which is 80 columns wide; what it writes there is standard output.
+    #[allow(dead_code)] // shared with the tests on YARN, which have no terminal
+    pub(crate) fn at_terminal(command: &Command) -> Self {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+        let mut script = Command::new("script");
+        let line = format!("stty cols 80 rows 24; exec {}", words.join(" "));
+        script.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => script.env(key, value),
+                None => script.env_remove(key),
+            };
+        }
+        script.env("SHELL", "/bin/sh").current_dir(command.get_current_dir().unwrap());
+        Self::spawn(script.stdin(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (stdout, stderr) = (Stream::of(child.stdout.take().unwrap()), Stream::of(child.stderr.take().unwrap()));
         Self { child, stdout, stderr }
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Types at its terminal.
+    #[allow(dead_code)] // shared with the tests on YARN, which have no terminal
+    pub(crate) fn types(&mut self, keys: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// What it has written to standard output so far.
+    #[allow(dead_code)] // shared with the tests on YARN, which do not look at it
+    pub(crate) fn shown(&self) -> String {
+        self.stdout.so_far()
     }
 
     /// What it has written to standard error so far.
@@ -80,7 +113,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("a command that runs has said:\n{}", self.said());
+            eprintln!("a command that runs has said:\n{}{}", self.shown(), self.said());
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

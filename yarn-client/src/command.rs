@@ -164,7 +164,12 @@ pub fn execute(arguments: impl IntoIterator<Item = OsString>, daemons: &dyn Daem
 /// Standard output is for results alone: an error is the last line, or the last lines, of standard error.
 fn tell(error: &ClientError, format: Format) {
     match format {
-        Format::Text => output::notice(error.to_string()),
+        Format::Text => {
+            let text = error.to_string();
+            if !text.is_empty() {
+                output::notice(text);
+            }
+        }
         Format::Json => output::notice(error.to_json()),
     }
 }
@@ -183,7 +188,11 @@ fn explain(error: &clap::Error, format: Format) -> u8 {
         let text = error.to_string();
         let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
         let message = first.strip_prefix("error: ").unwrap_or(first);
-        tell(&ClientError::usage(message).hint(rest.trim()), format);
+        // Usage and the way to the help are for people.
+        let hint = rest.split("\nUsage:").next().and_then(|hint| hint.split("\nFor more information").next());
+        let hint = hint.map(|hint| hint.trim().trim_start_matches("tip: ")).filter(|hint| !hint.is_empty());
+        let error = ClientError::usage(message);
+        tell(&hint.into_iter().fold(error, |error, hint| error.hint(hint)), format);
         return Exit::Usage as u8;
     }
     let _ = error.print();
@@ -228,15 +237,16 @@ mod tests {
     fn wrong_options_say_what_is_meant() {
         let table = [
             ("run --paralelism 2 prog", "--parallelism"),
-            ("run -p none prog", "invalid value 'none'"),
-            ("run -p 0 prog", "invalid value '0'"),
+            ("run -p none prog", "`none` is not a whole number of at least 1, for example 4"),
+            ("run -p 0 prog", "`0` is not a whole number of at least 1"),
             ("run -t yarn prog", "[possible values: local, remote, yarn-session, yarn-application, yarn-per-job]"),
             ("run -D =x prog", "expected key=value"),
             ("lst", "similar subcommand exists: 'list'"),
             ("cancel", "<JOBID>"),
             ("cancel xyz", "is not a valid job id"),
             ("list --output yaml", "[possible values: text, json]"),
-            ("standalone start --slots 0", "invalid value '0'"),
+            ("standalone start --slots 0", "`0` is not a whole number of at least 1"),
+            ("standalone start -n 1001", "the most are 1000"),
         ];
         for (words, expect) in table {
             let error = error_of(words);

@@ -30,6 +30,8 @@ pub struct ClientError {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
+    /// People have read what happened already: only what they can do is left to say.
+    told: bool,
 }
 
 /// The result of a command.
@@ -39,7 +41,7 @@ impl ClientError {
     /// An error with an exit code.
     #[must_use]
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), hint: None }
+        Self { exit, message: message.into(), causes: Vec::new(), hint: None, told: false }
     }
 
     pub(crate) fn failed(message: impl Into<String>) -> Self {
@@ -76,10 +78,10 @@ impl ClientError {
         self
     }
 
-    /// Leaves out causes that the user has read already.
+    /// Does not say again what the user has read: the program has printed the failure that it was told.
     #[must_use]
-    pub(crate) fn without_causes_in(mut self, shown: &str) -> Self {
-        self.causes.retain(|cause| !shown.contains(cause.as_str()));
+    pub(crate) fn told_in(mut self, shown: &str) -> Self {
+        self.told = !self.causes.is_empty() && self.causes.iter().all(|cause| shown.contains(cause.trim_end()));
         self
     }
 
@@ -110,7 +112,7 @@ impl ClientError {
             hint: Option<&'a str>,
             exit_code: u8,
         }
-        let Self { exit, message, causes, hint } = self;
+        let Self { exit, message, causes, hint, told: _ } = self;
         let content = Content { message, causes, hint: hint.as_deref(), exit_code: *exit as u8 };
         serde_json::to_string(&Told { error: content }).unwrap_or_else(|_| self.to_string())
     }
@@ -118,14 +120,13 @@ impl ClientError {
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
-        for cause in &self.causes {
-            write!(f, "\n  caused by: {}", indented(cause))?;
+        let mut lines = Vec::new();
+        if !self.told {
+            lines.push(format!("error: {}", self.message));
+            lines.extend(self.causes.iter().map(|cause| format!("  caused by: {}", indented(cause))));
         }
-        match &self.hint {
-            Some(hint) => write!(f, "\nhint: {}", indented(hint)),
-            None => Ok(()),
-        }
+        lines.extend(self.hint.iter().map(|hint| format!("hint: {}", indented(hint))));
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -145,6 +146,11 @@ mod tests {
         assert_eq!(error.to_string(), "error: no file `a`\n  caused by: not found\nhint: look");
         assert_eq!(error.exit(), Exit::Usage);
         let expected = r#"{"error":{"message":"no file `a`","causes":["not found"],"hint":"look","exit-code":2}}"#;
+        assert_eq!(error.to_json(), expected);
+        let error = error.told_in("Error: found");
+        assert!(error.to_string().starts_with("error: no file"), "the other cause is not known yet");
+        let error = error.told_in("Error: not found, found");
+        assert_eq!(error.to_string(), "hint: look");
         assert_eq!(error.to_json(), expected);
     }
 }

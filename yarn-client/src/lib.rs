@@ -54,9 +54,6 @@ mod daemon;
 /// `flink-yarn completions`
 mod completions;
 
-/// Durations, dates and counts as people read them.
-mod human;
-
 #[doc(hidden)]
 pub mod decoders;
 

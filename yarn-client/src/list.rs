@@ -1,4 +1,5 @@
 use clap::Args;
+use flink_console::human;
 use flink_graph::{ExecutionState, JobId, JobStatus, RuntimeMode};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody};
 use flink_protocol::overview::JobSummary;
@@ -6,7 +7,6 @@ use serde::Serialize;
 
 use crate::connection::{ClusterOptions, unexpected};
 use crate::error::Result;
-use crate::human;
 use crate::output::{self, Format};
 use crate::run::block_on;
 use crate::settings::ConfigurationOptions;

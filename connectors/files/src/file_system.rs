@@ -181,4 +181,18 @@ pub trait FileSystem: Send + Sync {
     /// # Errors
     /// A file is in the way, or the folder may not be created.
     fn create_folders(&self, uri: &FileUri) -> Result<(), FileError>;
+
+    /// Locks a file, which is created where there is none, as long as the process holds what it is given: the lock of a process
+    /// that was killed is free. `None` where another one has it, and on file systems that have no such locks.
+    ///
+    /// # Errors
+    /// The file may not be created, or not be locked.
+    fn lock(&self, uri: &FileUri) -> Result<Option<FileLock>, FileError> {
+        let _ = uri;
+        Ok(None)
+    }
 }
+
+/// A lock, until it is dropped.
+#[derive(Debug)]
+pub struct FileLock(#[allow(dead_code)] std::fs::File); // held, not read

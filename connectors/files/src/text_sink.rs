@@ -6,6 +6,9 @@ mod part;
 /// Publishing all parts together, and taking it back.
 mod publication;
 
+/// What killed jobs have left.
+mod leftovers;
+
 /// The writer of one subtask.
 mod writer;
 
@@ -17,6 +20,7 @@ use flink_api::sink::{Sink, SinkContext};
 use flink_graph::{ConfigurationError, options};
 
 use crate::file_system::{self, FileError, FileKind, FileSystem, FileUri};
+pub use leftovers::jobs_end_with_this_process;
 use part::Part;
 use publication::Publication;
 pub use writer::TextFileWriter;
@@ -35,6 +39,9 @@ const TEMPORARY: &str = ".flink-yarn-";
 /// result as it was. A small hidden file, `.flink-yarn-<job>-published`, lies beside the parts until the job's client has heard
 /// that it finished: by it the job knows its own result again when it has to be run again because nobody heard of that. It
 /// stays where no client waits for the job (`flink-yarn run --detached`), until the next job writes there.
+///
+/// A job in the program's own process that is killed leaves its hidden folders in a local target; the next job for the target
+/// removes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextFileSink {
     target: String,
@@ -97,12 +104,16 @@ impl<T: Display + Send + 'static> Sink<T> for TextFileSink {
     const COMMITS: bool = true;
 
     fn prepare(&self, context: &SinkContext) -> Result<(), BoxError> {
-        Ok(self.check_target(&self.place(context)?)?)
+        let place = self.place(context)?;
+        // As far as that is possible: what cannot be removed stays hidden.
+        let _ = leftovers::remove(&place);
+        Ok(self.check_target(&place)?)
     }
 
     fn create_writer(&self, context: &SinkContext) -> Result<TextFileWriter, BoxError> {
         let place = self.place(context)?;
         let folder = place.attempt_folder(context.attempt);
+        leftovers::hold(&place);
         Ok(TextFileWriter::create(place.files, &folder, context.subtask)?)
     }
 

@@ -1,6 +1,11 @@
+/// JobManager, TaskManager and worker on threads of this process.
+mod cluster;
+
+/// Ctrl-C and SIGTERM while jobs run.
+mod interrupts;
+
 use std::cell::RefCell;
-use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::io::IsTerminal;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,43 +13,31 @@ use std::time::Duration;
 use flink_api::executor::finished;
 use flink_api::{Configuration, ExecuteError, Executor, JobClient, JobId, JobResult, JobStatus, Program};
 use flink_appmaster::job_manager::ClientCall;
-use flink_appmaster::server::{Handle, JobManagerServer, ServerOptions};
-use flink_graph::options;
-use flink_protocol::PROTOCOL_VERSION;
+use flink_console::{Progress, human, named};
+use flink_graph::{JobGraph, options};
 use flink_protocol::client::ClientResponseBody;
-use flink_protocol::worker::{FromWorker, ToWorker};
-use flink_taskmanager::partitions::Partitions;
 use flink_taskmanager::setup::JobProgram;
-use flink_taskmanager::task_manager::connector::InMemoryConnector;
-use flink_taskmanager::task_manager::launcher::{
-    WORKER_QUEUE, WorkerControl, WorkerEvents, WorkerLaunch, WorkerLauncher,
-};
-use flink_taskmanager::task_manager::new_task_manager_id;
-use flink_taskmanager::task_manager::shell::TaskManagerProcess;
-use flink_taskmanager::worker::process::configuration;
-use flink_taskmanager::worker::{Worker, WorkerNetwork};
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
 
 use crate::configuration_file;
 use crate::plan::read_request;
+use cluster::LocalCluster;
+use interrupts::Interrupts;
 
-/// Address of the one worker of a local cluster: every channel of its tasks is within the process.
-const LOCAL_ADDRESS: &str = "local";
-
-/// Longest wait of one request for a job's result; it is asked again.
+/// Longest wait of one request for a job's result, where nobody is shown the job; it is asked again.
 const RESULT_WAIT: Duration = Duration::from_secs(60);
 
-/// Time that the parts of a local cluster have to end.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// The first picture of a job comes soon, later ones at the pace of the display.
+const FIRST_PICTURE: Duration = Duration::from_millis(50);
 
 /// Runs each action on a cluster of its own in this process: JobManager, TaskManager and worker are those of a real cluster,
 /// with channels in place of sockets.
 pub(crate) struct LocalExecutor {
     configuration: Configuration,
-    /// Whether the end of jobs is told on standard error: where `flink-yarn run` has started the program, as it does for jobs on
-    /// a cluster.
+    /// Whether jobs are shown on standard error, as those on a cluster are: where `flink-yarn run` has started the program. What
+    /// a program that was started by itself writes is its own affair.
     tells: bool,
+    /// Who cancels the jobs when the process is told to end; nobody in the tests of programs, whose process is not ours.
+    interrupts: Option<&'static Interrupts>,
     /// Jobs that may run still; the program may have dropped its own hold on them.
     jobs: RefCell<Vec<Rc<RunningJob>>>,
 }
@@ -57,14 +50,18 @@ impl LocalExecutor {
             configuration.set(options::DEFAULT_PARALLELISM.key, cores.to_string());
         }
         set_working_directory(&mut configuration);
-        Self { configuration, tells: false, jobs: RefCell::default() }
+        Self { configuration, tells: false, interrupts: None, jobs: RefCell::default() }
     }
 
     /// With what `flink-yarn run -t local` has left, if it started the program, else with the user's configuration file.
     pub(crate) fn from_environment() -> Result<Self, ExecuteError> {
-        let Some(request) = read_request()? else { return Ok(Self::new(configuration_file::of_user()?)) };
-        let mut executor = Self::new(request.configuration);
-        executor.tells = true;
+        let (configuration, tells) = match read_request()? {
+            Some(request) => (request.configuration, true),
+            None => (configuration_file::of_user()?, false),
+        };
+        flink_files::jobs_end_with_this_process();
+        let mut executor = Self::new(configuration);
+        (executor.tells, executor.interrupts) = (tells, Some(Interrupts::of_process()?));
         Ok(executor)
     }
 }
@@ -91,30 +88,50 @@ impl Executor for LocalExecutor {
     fn submit(&self, program: Program) -> Result<Box<dyn JobClient>, ExecuteError> {
         let Program { mut graph, runtime: operators } = program;
         graph.job_id = new_job_id();
-        let (job, name) = (graph.job_id, graph.name.clone());
+        let (job, title) = (graph.job_id, named(&graph.name, graph.job_id));
         let mut configuration = graph.configuration.clone();
         let slots = configuration.get(&options::TASK_SLOTS)?.max(graph.required_slots());
         configuration.set(options::TASK_SLOTS.key, slots.to_string());
-        let cluster = LocalCluster::start(configuration, operators)?;
-        let call = ClientCall::SubmitJob { graph: Box::new(graph), artifact_present: true };
-        match cluster.call(call)? {
-            ClientResponseBody::JobSubmitSuccess(_) => {
-                let tells = self.tells.then_some(name);
-                let running = Rc::new(RunningJob {
-                    job,
-                    tells,
-                    cluster: RefCell::new(Some(cluster)),
-                    result: RefCell::default(),
-                });
-                let mut jobs = self.jobs.borrow_mut();
-                jobs.retain(|job| job.result.borrow().is_none());
-                jobs.push(running.clone());
-                Ok(Box::new(LocalJob(running)))
-            }
-            ClientResponseBody::JobSubmitFailure(reason) => Err(ExecuteError::Cluster(reason)),
-            other => Err(unexpected(&other)),
-        }
+        let shown = self.tells.then(|| progress(title.clone()));
+        // Nothing is submitted, and lost, between a signal and the end of the process.
+        let start = || start(configuration, operators, graph);
+        let cluster = match self.interrupts {
+            Some(interrupts) => interrupts.guard(job, title.clone(), start)?,
+            None => start()?,
+        };
+        let running = Rc::new(RunningJob {
+            job,
+            title,
+            progress: shown,
+            interrupts: self.interrupts,
+            cluster: RefCell::new(Some(cluster)),
+            result: RefCell::default(),
+        });
+        let mut jobs = self.jobs.borrow_mut();
+        jobs.retain(|job| job.result.borrow().is_none());
+        jobs.push(running.clone());
+        Ok(Box::new(LocalJob(running)))
     }
+}
+
+/// Starts a cluster with a job.
+fn start(
+    configuration: Configuration,
+    operators: Arc<dyn JobProgram>,
+    graph: JobGraph,
+) -> Result<LocalCluster, ExecuteError> {
+    let cluster = LocalCluster::start(configuration, operators)?;
+    match cluster.call(ClientCall::SubmitJob { graph: Box::new(graph), artifact_present: true })? {
+        ClientResponseBody::JobSubmitSuccess(_) => Ok(cluster),
+        ClientResponseBody::JobSubmitFailure(reason) => Err(ExecuteError::Cluster(reason)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// How a job is shown: a picture would be drawn over what its tasks print to the same terminal.
+fn progress(title: String) -> Progress {
+    let clash = std::io::stdout().is_terminal() && flink_api::sinks::prints();
+    if clash { Progress::in_lines(title) } else { Progress::new(title) }
 }
 
 fn unexpected(answer: &ClientResponseBody) -> ExecuteError {
@@ -127,67 +144,14 @@ fn new_job_id() -> JobId {
     JobId::from_u128(random.map_or(1, u128::from_be_bytes))
 }
 
-/// A JobManager and a TaskManager on threads of this process.
-struct LocalCluster {
-    runtime: Option<Runtime>,
-    handle: Handle,
-    stop: Option<oneshot::Sender<()>>,
-    task_manager: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl LocalCluster {
-    fn start(configuration: Configuration, operators: Arc<dyn JobProgram>) -> Result<Self, ExecuteError> {
-        let cannot =
-            |error: &dyn std::fmt::Display| ExecuteError::Cluster(format!("cannot start a local cluster: {error}"));
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("cluster").enable_all().build();
-        let runtime = runtime.map_err(|error| cannot(&error))?;
-        let started = runtime.block_on(JobManagerServer::start(ServerOptions::local(configuration.clone())));
-        let handle = started.map_err(|error| cannot(&error))?;
-        let link_source = handle.clone();
-        let connector = InMemoryConnector::new(move || link_source.connect_task_manager());
-        let id = new_task_manager_id("local");
-        let task_manager = TaskManagerProcess::new(configuration, id, connector, InProcessLauncher { operators });
-        let (stop, stopped) = oneshot::channel();
-        let shutdown = async {
-            let _ = stopped.await;
-            "the program has ended".to_owned()
-        };
-        let task_manager = runtime.spawn(async move {
-            if let Err(error) = task_manager.run(shutdown).await {
-                tracing::error!("the local TaskManager has ended: {error}");
-            }
-        });
-        Ok(Self { runtime: Some(runtime), handle, stop: Some(stop), task_manager: Some(task_manager) })
-    }
-
-    fn call(&self, call: ClientCall) -> Result<ClientResponseBody, ExecuteError> {
-        let Some(runtime) = &self.runtime else {
-            return Err(ExecuteError::Cluster("the cluster has ended".to_owned()));
-        };
-        let answer = runtime.block_on(self.handle.call(call));
-        answer.map_err(|error| ExecuteError::Cluster(error.to_string()))?.map_err(ExecuteError::Cluster)
-    }
-}
-
-impl Drop for LocalCluster {
-    fn drop(&mut self) {
-        let (Some(runtime), Some(task_manager)) = (self.runtime.take(), self.task_manager.take()) else { return };
-        drop(self.stop.take());
-        runtime.block_on(async {
-            if tokio::time::timeout(STOP_PATIENCE, task_manager).await.is_err() {
-                tracing::warn!("the local TaskManager did not end in time");
-            }
-            self.handle.shut_down().await;
-        });
-        runtime.shutdown_timeout(STOP_PATIENCE);
-    }
-}
-
 /// A job and its cluster, which ends with it.
 struct RunningJob {
     job: JobId,
-    /// The job's name, where its end is told.
-    tells: Option<String>,
+    /// Name and id.
+    title: String,
+    /// What is shown of it, where it is shown.
+    progress: Option<Progress>,
+    interrupts: Option<&'static Interrupts>,
     cluster: RefCell<Option<LocalCluster>>,
     result: RefCell<Option<JobResult>>,
 }
@@ -200,28 +164,41 @@ impl RunningJob {
 
     /// How it failed the program hears, and may tell.
     fn tell(&self, result: &JobResult) {
-        if let (Some(name), JobStatus::Finished) = (&self.tells, result.status) {
-            let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-            eprintln!("Job {name} ({}) finished in {} ms", result.job, result.net_runtime_ms);
+        let Some(progress) = &self.progress else { return };
+        progress.clear();
+        if result.status == JobStatus::Finished {
+            let after = human::duration(Duration::from_millis(result.net_runtime_ms));
+            eprintln!("Job {} finished in {after}", self.title);
         }
     }
 
     /// Waits for the job's end, and ends its cluster.
     fn wait(&self) -> Result<JobResult, ExecuteError> {
+        let mut wait = self.progress.as_ref().map_or(RESULT_WAIT, |_| FIRST_PICTURE);
         loop {
             if let Some(result) = self.result.borrow().clone() {
                 return Ok(result);
             }
-            match self.call(ClientCall::RequestJobResult { job: self.job, wait: RESULT_WAIT })? {
-                Some(ClientResponseBody::JobResult(result)) => {
-                    self.tell(&result);
-                    *self.result.borrow_mut() = Some(*result);
-                    drop(self.cluster.take());
+            match self.call(ClientCall::RequestJobResult { job: self.job, wait })? {
+                Some(ClientResponseBody::JobResult(result)) => self.end(*result),
+                Some(ClientResponseBody::JobRunning(details)) => {
+                    if let Some(progress) = &self.progress {
+                        progress.show(&details);
+                        wait = progress.interval();
+                    }
                 }
-                Some(ClientResponseBody::JobRunning(_)) => {}
                 Some(other) => return Err(unexpected(&other)),
                 None => return Err(ExecuteError::Cluster("the job's cluster has ended".to_owned())),
             }
+        }
+    }
+
+    fn end(&self, result: JobResult) {
+        self.tell(&result);
+        *self.result.borrow_mut() = Some(result);
+        drop(self.cluster.take());
+        if let Some(interrupts) = self.interrupts {
+            interrupts.ended(self.job);
         }
     }
 }
@@ -270,67 +247,6 @@ impl JobClient for LocalJob {
     fn wait(&self) -> Result<JobResult, ExecuteError> {
         self.0.wait().and_then(finished)
     }
-}
-
-/// Runs the worker on threads of this process, with the operators that the program has built.
-struct InProcessLauncher {
-    operators: Arc<dyn JobProgram>,
-}
-
-impl WorkerLauncher for InProcessLauncher {
-    fn launch(&mut self, launch: WorkerLaunch, events: WorkerEvents) -> Result<WorkerControl, String> {
-        let (messages, inbox) = mpsc::channel(WORKER_QUEUE);
-        // Unbounded, but every message answers one of the TaskManager's or is a state of one of its tasks.
-        let (sender, outbox) = mpsc::unbounded_channel();
-        let start = *launch.start;
-        let address = LOCAL_ADDRESS.to_owned();
-        let started = FromWorker::Started { protocol_version: PROTOCOL_VERSION, data_address: address.clone() };
-        sender.send(started).map_err(|error| error.to_string())?;
-        let worker = Worker::new(
-            self.operators.clone(),
-            start.job.graph.clone(),
-            configuration(&start),
-            PathBuf::from(&start.directory),
-            WorkerNetwork { address, data_plane: None },
-            Arc::new(Partitions::default()),
-            Arc::new(move |message| {
-                // The TaskManager has ended when this fails, and the worker is ended with it.
-                let _ = sender.send(message);
-            }),
-        );
-        tokio::spawn(serve(worker, inbox, outbox, events));
-        Ok(WorkerControl { messages, kill: Box::new(|| {}), pid: None })
-    }
-}
-
-/// Moves messages between the TaskManager and its worker until one of them ends.
-async fn serve(
-    mut worker: Worker,
-    mut inbox: mpsc::Receiver<ToWorker>,
-    mut outbox: mpsc::UnboundedReceiver<FromWorker>,
-    events: WorkerEvents,
-) {
-    loop {
-        tokio::select! {
-            biased;
-            Some(message) = outbox.recv() => {
-                if !events.message(message).await {
-                    break;
-                }
-            }
-            message = inbox.recv() => {
-                let ended = message.is_none_or(|message| worker.on_message(message) == ControlFlow::Break(()));
-                if ended {
-                    break;
-                }
-            }
-        }
-    }
-    let stopped = tokio::task::spawn_blocking(move || worker.stop(STOP_PATIENCE)).await;
-    if let Err(error) = stopped {
-        tracing::error!("stopping the tasks failed: {error}");
-    }
-    events.exited("it was told to stop".to_owned()).await;
 }
 
 #[cfg(test)]

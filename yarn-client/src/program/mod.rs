@@ -3,6 +3,9 @@
 /// Starts the program in plan mode.
 mod plan;
 
+/// Files without a name, for what a program is told and what it answers.
+mod inherited;
+
 /// Passes on what a program prints.
 mod printed;
 
@@ -21,6 +24,7 @@ use clap::Subcommand;
 use crate::error::{ClientError, Exit, Result};
 
 pub(crate) use artifact::{describe, upload};
+pub(crate) use inherited::InheritedFile;
 pub(crate) use plan::{DrivenProgram, Planned, Planner, Said, cannot_start};
 pub(crate) use printed::StandardOutput;
 pub use together::die_together;
@@ -68,8 +72,14 @@ impl Program {
 fn existing(path: &Path) -> Result<PathBuf> {
     let wrong = |what: &str| ClientError::usage(format!("the program {} {what}", path.display()));
     match path.metadata() {
-        Err(error) => Err(ClientError::usage(format!("the program {} cannot be used", path.display())).because(&error)),
-        Ok(metadata) if metadata.is_dir() => Err(wrong("is a folder")),
+        Err(error) => Err(wrong("cannot be used").because(&error).hint(
+            "give the path of the program's file, from here or from the root; `cargo build --release` puts it into \
+             target/release",
+        )),
+        Ok(metadata) if metadata.is_dir() => {
+            Err(wrong("is a folder")
+                .hint("give the path of the program's file, for example ./target/release/wordcount"))
+        }
         Ok(metadata) if !is_executable(&metadata) => {
             Err(wrong("is not executable").hint(format!("if it is a program: chmod +x {}", path.display())))
         }
@@ -86,7 +96,7 @@ fn by_name(name: &OsStr) -> Result<PathBuf> {
     let places = search_places();
     let found =
         places.iter().map(|place| place.join(name)).find(|path| path.metadata().is_ok_and(|m| is_executable(&m)));
-    found.map_or_else(|| Err(not_found(name, &places)), |path| existing(&path))
+    found.map_or_else(|| Err(not_found(name)), |path| existing(&path))
 }
 
 fn search_places() -> Vec<PathBuf> {
@@ -96,10 +106,9 @@ fn search_places() -> Vec<PathBuf> {
     places
 }
 
-fn not_found(name: &OsStr, places: &[PathBuf]) -> ClientError {
-    let shown: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+fn not_found(name: &OsStr) -> ClientError {
     let name = name.to_string_lossy();
-    let error = ClientError::usage(format!("no program `{name}` in {}", shown.join(", ")));
+    let error = ClientError::usage(format!("no program `{name}` in the folders of PATH, or beside flink-yarn"));
     if Path::new(name.as_ref()).is_file() {
         return error.hint(format!("there is a file of that name here: did you mean ./{name}?"));
     }
@@ -124,10 +133,10 @@ mod tests {
     #[test]
     fn a_missing_program_says_where_was_looked() {
         let error = find(&["no-such-program"]).unwrap_err().to_string();
-        assert!(error.contains("no program `no-such-program` in /"), "{error}");
+        assert!(error.contains("no program `no-such-program` in the folders of PATH"), "{error}");
         let error = find(&["./no-such-program"]).unwrap_err().to_string();
-        assert!(error.contains("No such file"), "{error}");
-        assert!(find(&["/"]).unwrap_err().to_string().contains("is a folder"));
+        assert!(error.contains("No such file") && error.contains("hint: give the path"), "{error}");
+        assert!(find(&["/"]).unwrap_err().to_string().contains("is a folder\nhint: give the path"));
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = find(&[file.path().to_str().unwrap()]).unwrap_err().to_string();
         assert!(error.contains("not executable") && error.contains("chmod +x"), "{error}");

@@ -1,30 +1,29 @@
-use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use flink_console::human;
 use flink_graph::{Configuration, JobGraph};
 use flink_protocol::program::{
     DRIVER_DESCRIPTOR_VARIABLE, DRIVER_FRAME_LIMIT, DriverRequest, DriverResponse, MODE_VARIABLE, OUTCOME_VARIABLE,
-    PLAN_MODE, PlanOutcome, ProgramRequest, REQUEST_VARIABLE,
+    PLAN_MODE, PlanOutcome, REQUEST_VARIABLE,
 };
 use flink_protocol::wire;
 use flink_transport::{FrameError, FramedReader, FramedWriter};
 use rustix::io::FdFlags;
-use tempfile::TempDir;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::Program;
+use super::inherited::InheritedFile;
 use super::printed::{StandardOutput, Target, pass_on};
 use super::together::die_together;
 use crate::error::{ClientError, Exit, Result};
-use crate::{human, output};
+use crate::output;
 
 /// A plan that takes longer than this is worth a notice.
 const NOTICE_AFTER: Duration = Duration::from_secs(10);
@@ -65,50 +64,47 @@ impl Planner {
 
     /// Finds out what the program's first action is; the program ends there.
     pub(crate) async fn plan(&self) -> Result<Planned> {
-        let folder = private_folder()?;
-        let outcome = folder.path().join("outcome");
-        let mut command = self.command(folder.path())?;
-        let mut child = self.spawn(command.env(OUTCOME_VARIABLE, &outcome))?;
+        let (request, outcome) = (InheritedFile::request(&self.configuration)?, InheritedFile::empty()?);
+        let mut command = self.command(&request);
+        let mut child = self.spawn(command.env(OUTCOME_VARIABLE, outcome.path()))?;
         let words = LastWords::of(&mut child, self.stdout);
         let ended = patiently(&self.program, self.timeout, child.wait()).await?.map_err(|error| lost(&error))?;
-        self.judge(&outcome, ended, &words.all().await)
+        self.judge(outcome, ended, &words.all().await)
     }
 
     /// Starts the program, whose jobs are then run for it one request after another.
     pub(crate) fn drive(&self) -> Result<DrivenProgram> {
-        let folder = private_folder()?;
         let failed = |error: &dyn std::error::Error| {
             ClientError::failed("cannot make a connection to the program").because(error)
         };
         let (ours, its) = std::os::unix::net::UnixStream::pair().map_err(|error| failed(&error))?;
         // Inherited by this one child: nothing else is started between here and the end of this function.
         rustix::io::fcntl_setfd(&its, FdFlags::empty()).map_err(|error| failed(&error))?;
-        let mut command = self.command(folder.path())?;
+        let request = InheritedFile::request(&self.configuration)?;
+        let mut command = self.command(&request);
         let mut child = self.spawn(command.env(DRIVER_DESCRIPTOR_VARIABLE, its.as_raw_fd().to_string()))?;
         drop(its);
         ours.set_nonblocking(true).map_err(|error| failed(&error))?;
         let ours = tokio::net::UnixStream::from_std(ours).map_err(|error| failed(&error))?;
         let words = Some(LastWords::of(&mut child, self.stdout));
         let (program, timeout) = (self.program.clone(), self.timeout);
-        Ok(DrivenProgram { program, timeout, asked: false, child, socket: Framed::new(ours), words, _folder: folder })
+        Ok(DrivenProgram { program, timeout, asked: false, submitted: false, child, socket: Framed::new(ours), words })
     }
 
     /// Without standard input: a program that reads it would build another graph in each of its processes.
-    fn command(&self, folder: &Path) -> Result<Command> {
-        let request = folder.join("request");
-        self.write_request(&request)?;
+    fn command(&self, request: &InheritedFile) -> Command {
         let mut command = Command::new(&self.program.path);
         command
             .args(&self.program.arguments)
             .env(MODE_VARIABLE, PLAN_MODE)
-            .env(REQUEST_VARIABLE, request)
+            .env(REQUEST_VARIABLE, request.path())
             .env_remove(OUTCOME_VARIABLE)
             .env_remove(DRIVER_DESCRIPTOR_VARIABLE)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        Ok(command)
+        command
     }
 
     fn spawn(&self, command: &mut Command) -> Result<Child> {
@@ -116,18 +112,7 @@ impl Planner {
         command.spawn().map_err(|error| cannot_start(&self.program, &error))
     }
 
-    fn write_request(&self, path: &Path) -> Result<()> {
-        let request = ProgramRequest { configuration: self.configuration.clone() };
-        let bytes =
-            wire::encode(&request).map_err(|error| ClientError::failed("cannot encode the request").because(&error))?;
-        fs::write(path, bytes).map_err(|error| {
-            ClientError::failed(format!("cannot write {}", path.display()))
-                .because(&error)
-                .hint("is the disk full? TMPDIR names another folder")
-        })
-    }
-
-    fn judge(&self, outcome: &Path, status: ExitStatus, last_words: &str) -> Result<Planned> {
+    fn judge(&self, outcome: InheritedFile, status: ExitStatus, last_words: &str) -> Result<Planned> {
         let name = self.program.name();
         match read_outcome(outcome)? {
             Some(PlanOutcome::Failed(reason)) => {
@@ -135,7 +120,7 @@ impl Planner {
             }
             Some(PlanOutcome::Graph(graph)) if status.success() => Ok(Planned::Graph(graph)),
             None if status.success() => Ok(Planned::Ended),
-            _ => Err(crashed(&name, status, last_words)),
+            _ => Err(crashed(&name, status, last_words, false)),
         }
     }
 }
@@ -177,10 +162,10 @@ pub(crate) struct DrivenProgram {
     program: Program,
     timeout: Duration,
     asked: bool,
+    submitted: bool,
     child: Child,
     socket: Framed,
     words: Option<LastWords>,
-    _folder: TempDir,
 }
 
 impl DrivenProgram {
@@ -205,7 +190,10 @@ impl DrivenProgram {
 
     async fn listen(&mut self) -> Result<Said> {
         match self.socket.reader.read().await {
-            Ok(Some(request)) => Ok(Said::Asks(request)),
+            Ok(Some(request)) => {
+                self.submitted |= matches!(request, DriverRequest::SubmitJob(_));
+                Ok(Said::Asks(request))
+            }
             Err(error @ FrameError::Wire(_)) => Err(unreadable_plan(&error)),
             Ok(None) | Err(_) => self.end().await,
         }
@@ -217,7 +205,7 @@ impl DrivenProgram {
             Some(words) => words.all().await,
             None => String::new(),
         };
-        let crash = (!status.success()).then(|| crashed(&self.program.name(), status, &last_words));
+        let crash = (!status.success()).then(|| crashed(&self.program.name(), status, &last_words, self.submitted));
         Ok(Said::Ended { crash, last_words })
     }
 }
@@ -273,23 +261,15 @@ fn unreadable_plan(reason: &dyn std::error::Error) -> ClientError {
         .hint("build the program with the same version of the crate flink as this flink-yarn")
 }
 
-fn private_folder() -> Result<TempDir> {
-    tempfile::Builder::new().prefix("flink-yarn-").tempdir().map_err(|error| {
-        ClientError::failed("cannot make a temporary folder").because(&error).hint("TMPDIR names another place for it")
-    })
-}
-
-fn read_outcome(path: &Path) -> Result<Option<PlanOutcome>> {
+/// What the program has left; nothing where it had no action.
+fn read_outcome(outcome: InheritedFile) -> Result<Option<PlanOutcome>> {
     let mut bytes = Vec::new();
-    match fs::File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable_plan(&error)),
-        Ok(file) => file.take(LARGEST_OUTCOME + 1).read_to_end(&mut bytes).map_err(|error| unreadable_plan(&error))?,
-    };
-    if bytes.len() as u64 > LARGEST_OUTCOME {
-        return Err(Program::error(format!("the program's plan is larger than {LARGEST_OUTCOME} bytes")));
+    outcome.into_file().take(LARGEST_OUTCOME + 1).read_to_end(&mut bytes).map_err(|error| unreadable_plan(&error))?;
+    match bytes.len() as u64 {
+        0 => Ok(None),
+        1..=LARGEST_OUTCOME => wire::decode(&bytes).map(Some).map_err(|error| unreadable_plan(&error)),
+        _ => Err(Program::error(format!("the program's plan is larger than {LARGEST_OUTCOME} bytes"))),
     }
-    wire::decode(&bytes).map(Some).map_err(|error| unreadable_plan(&error))
 }
 
 /// Why a program cannot be started at all.
@@ -303,7 +283,7 @@ pub(crate) fn cannot_start(program: &Program, error: &std::io::Error) -> ClientE
     Program::error(message).because(error).hint(hint)
 }
 
-fn crashed(name: &str, status: ExitStatus, last_words: &str) -> ClientError {
+fn crashed(name: &str, status: ExitStatus, last_words: &str, submitted: bool) -> ClientError {
     const INTERRUPT: i32 = 2;
     const KILL: i32 = 9;
     if status.signal() == Some(INTERRUPT) {
@@ -315,9 +295,10 @@ fn crashed(name: &str, status: ExitStatus, last_words: &str) -> ClientError {
         (None, Some(code)) => format!("ended with exit code {code}"),
         (None, None) => "ended".to_owned(),
     };
+    let further = if submitted { "further " } else { "" };
     Program::error(format!("{name} {how}"))
         .because_text(panic_text(last_words))
-        .hint("no further job was submitted; what the program printed stands above")
+        .hint(format!("no {further}job was submitted; what the program printed stands above"))
 }
 
 fn signal_name(signal: i32) -> &'static str {
@@ -391,7 +372,7 @@ mod tests {
     async fn a_graph_that_cannot_be_made_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("outcome");
-        fs::write(&file, wire::encode(&PlanOutcome::Failed("no sink".to_owned())).unwrap()).unwrap();
+        std::fs::write(&file, wire::encode(&PlanOutcome::Failed("no sink".to_owned())).unwrap()).unwrap();
         let error = error_of(&format!("cp {} $FLINK_YARN_OUTCOME; exit 1", file.display())).await;
         assert!(error.to_string().contains("could not make its job graph\n  caused by: no sink"), "{error}");
     }

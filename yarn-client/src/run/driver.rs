@@ -62,14 +62,14 @@ impl Session<'_> {
             program.answer(&response).await?;
             let said = tokio::select! {
                 said = program.next() => said?,
-                () = self.signals.next() => return Err(self.interrupt().await),
+                () = self.signals.end_wanted(|| question(&self.jobs)) => return Err(self.interrupt().await),
             };
             match said {
                 Said::Asks(next) => request = next,
                 Said::Ended { crash: None, .. } => return self.finish().await,
                 Said::Ended { crash: Some(crash), last_words } => {
                     self.cancel_running().await;
-                    return Err(self.failure.take().map_or(crash, |failure| failure.without_causes_in(&last_words)));
+                    return Err(self.failure.take().map_or(crash, |failure| failure.told_in(&last_words)));
                 }
             }
         }
@@ -243,6 +243,12 @@ impl Session<'_> {
             }
         }
     }
+}
+
+/// What Ctrl-C asks while the program does something else than to wait for a job: nothing where no job runs.
+fn question(jobs: &[Job]) -> Option<String> {
+    let names: Vec<_> = jobs.iter().filter(|job| job.runs()).map(|job| named(&job.graph)).collect();
+    (!names.is_empty()).then(|| format!("Cancel job {}?", names.join(" and job ")))
 }
 
 fn encode(told: &EarlierAction) -> Result<Vec<u8>> {

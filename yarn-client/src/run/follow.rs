@@ -1,34 +1,31 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use flink_console::{CANCEL_TIMEOUT, Progress, human};
 use flink_graph::{JobGraph, JobId, JobStatus, options};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 
-use super::progress::Progress;
 use super::remote::named;
 use super::signals::{Signals, interrupted};
 use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::{Exit, Result};
-use crate::{human, output};
+use crate::output;
 
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Longest wait for the end of a job that was cancelled. Its worker is killed long before.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Shows a job until it has ended. Ctrl-C cancels it and waits for its end; a second one does not wait.
+/// Shows a job until it has ended. Ctrl-C cancels it, once that is confirmed, and waits for its end; another one does not wait.
 pub(super) async fn follow(
     cluster: &Cluster,
     connection: Connection,
     graph: &JobGraph,
     signals: &mut Signals,
 ) -> Result<JobResult> {
-    let progress = Progress::new(graph);
+    let progress = Progress::new(named(graph));
     let mut watching = pin!(watch(cluster, connection, graph.job_id, &progress));
     tokio::select! {
         result = &mut watching => return result,
-        () = signals.next() => {}
+        () = signals.end_wanted(|| Some(format!("Cancel job {}?", named(graph)))) => {}
     }
     progress.clear();
     output::notice(format!("Cancelling job {}; Ctrl-C again leaves without waiting", named(graph)));

@@ -16,9 +16,6 @@ mod driver;
 /// Follows one job to its end.
 mod follow;
 
-/// What the user sees of a running job.
-mod progress;
-
 /// Ctrl-C and SIGTERM.
 mod signals;
 
@@ -49,7 +46,8 @@ Examples:
 
 Everything behind PROGRAM goes to the program as it is. The program's own output goes to standard
 output, what is told about the job to standard error. A program that runs remotely has no standard
-input. While a remote job runs, Ctrl-C cancels it; a second Ctrl-C does not wait for its end.
+input. While a job runs, Ctrl-C asks whether to cancel it; y or a second Ctrl-C does so, and another
+Ctrl-C does not wait for its end. Without a terminal, and on SIGTERM, the job is cancelled at once.
 
 The options of Flink 1.x mean the same: -m yarn-cluster is -t yarn-per-job; -yjm, -ytm, -ys, -yqu,
 -ynm, -yat, -yD, -yd, -yid, -yt, -yj, -ynl. With -yn N and no -p, the parallelism is N times -ys.";
@@ -92,7 +90,7 @@ pub(crate) struct RunOptions {
     target: Option<Target>,
 
     /// Parallelism of operators that have none of their own
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = settings::at_least_one)]
     parallelism: Option<u32>,
 
     /// Submit the job and leave

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use flink_console::{clean, human, named as named_job};
 use flink_graph::{AccumulatorValue, Accumulators, Artifact, Configuration, JobGraph, JobId, JobStatus};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 use flink_protocol::deployment::JOB_IDS_VARIABLE;
@@ -7,11 +8,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::driver;
-use super::progress::Progress;
 use super::signals::Signals;
 use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::{ClientError, Exit, Result};
-use crate::human;
 use crate::output::{self, Format};
 use crate::program::{self, Planned, Planner, Program, StandardOutput};
 
@@ -173,16 +172,11 @@ pub(super) fn named(graph: &JobGraph) -> String {
     named_job(&graph.name, graph.job_id)
 }
 
-/// A job by name and id, for people.
-pub(super) fn named_job(name: &str, id: JobId) -> String {
-    format!("{} ({id})", Progress::clean(name))
-}
-
 fn finished_text(name: &str, result: &JobResult) -> String {
     let after = human::duration(Duration::from_millis(result.net_runtime_ms));
     let mut text = format!("Job {} finished in {after}", named_job(name, result.job));
     for (name, value) in of_the_user(&result.accumulators) {
-        text.push_str(&format!("\n  {}: {}", Progress::clean(name), shortened(&value.to_string())));
+        text.push_str(&format!("\n  {}: {}", clean(name), shortened(&value.to_string())));
     }
     text
 }

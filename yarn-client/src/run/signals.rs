@@ -1,28 +1,24 @@
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use flink_console::EndSignal;
 
 use crate::error::{ClientError, Exit, Result};
 
 /// Ctrl-C and SIGTERM, taken from the moment that this is made.
-pub(crate) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
+pub(crate) struct Signals(flink_console::Signals);
 
 impl Signals {
     pub(crate) fn new() -> Result<Self> {
-        let failed = |error: std::io::Error| ClientError::failed("cannot watch for Ctrl-C").because(&error);
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-        })
+        let taken = flink_console::Signals::new();
+        taken.map(Self).map_err(|error| ClientError::failed("cannot watch for Ctrl-C").because(&error))
     }
 
     /// Waits for the next one.
     pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
+        let (EndSignal::Interrupt | EndSignal::Terminate) = self.0.next().await;
+    }
+
+    /// Waits until the user wants the end of what runs; on a terminal Ctrl-C alone is answered with a question.
+    pub(crate) async fn end_wanted(&mut self, question: impl Fn() -> Option<String>) {
+        self.0.end_wanted(question).await;
     }
 
     /// Does the work unless a signal comes first.

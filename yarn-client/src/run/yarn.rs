@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use flink_console::{Progress, human, named};
 use flink_graph::{Configuration, JobGraph, JobId, JobStatus};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 use flink_protocol::program::{DriverRequest, DriverResponse, EarlierAction};
@@ -10,12 +11,10 @@ use hadoop_rpc::yarn::{ApplicationReport, ApplicationState, FinalStatus};
 use serde::Serialize;
 
 use super::follow;
-use super::progress::Progress;
-use super::remote::{self, named_job, no_job};
+use super::remote::{self, no_job};
 use super::signals::{Signals, interrupted};
 use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::{ClientError, Exit, Result};
-use crate::human;
 use crate::output::{self, Format};
 use crate::program::{Planned, Planner, Program, Said, StandardOutput};
 use crate::yarn::application::{Application, END_TIMEOUT, outcome};
@@ -77,7 +76,7 @@ impl YarnRun {
             Watch { run: self, application: &application, cluster: cluster.ok(), told: Vec::new(), failure: None };
         let ended = tokio::select! {
             ended = watch.until_end() => Some(ended),
-            () = signals.next() => None,
+            () = signals.end_wanted(|| Some(format!("End application {}?", application.id()))) => None,
         };
         match ended {
             Some(report) => watch.conclude(&report?, timings).await,
@@ -143,7 +142,7 @@ impl YarnRun {
         loop {
             let said = tokio::select! {
                 said = driven.next() => said?,
-                () = jobs.signals.next() => {
+                () = jobs.signals.end_wanted(|| question(&jobs.jobs)) => {
                     jobs.end_all().await;
                     return Err(interrupted("interrupted while the program ran"));
                 }
@@ -158,7 +157,7 @@ impl YarnRun {
                 }
                 Said::Ended { crash: Some(crash), last_words } => {
                     jobs.end_all().await;
-                    return Err(jobs.failure.take().map_or(crash, |failure| failure.without_causes_in(&last_words)));
+                    return Err(jobs.failure.take().map_or(crash, |failure| failure.told_in(&last_words)));
                 }
                 Said::Ended { crash: None, .. } if jobs.jobs.is_empty() => {
                     no_job(program);
@@ -329,7 +328,7 @@ async fn follow_one(cluster: &Cluster, told: &[JobId]) -> Result<Option<Followed
         };
         let next = jobs.into_iter().filter(|job| !told.contains(&job.id)).min_by_key(|job| job.start_time);
         if let Some(job) = next {
-            let progress = Progress::of(named_job(&job.name, job.id));
+            let progress = Progress::new(named(&job.name, job.id));
             let result = follow::wait(&mut connection, job.id, &progress).await;
             progress.clear();
             return Ok(Some(Followed { name: job.name, result: result? }));
@@ -470,6 +469,13 @@ impl Jobs<'_> {
             }
         }
     }
+}
+
+/// What Ctrl-C asks while the program does something else than to wait for a job: nothing where no application runs.
+fn question(jobs: &[Job]) -> Option<String> {
+    let running = jobs.iter().filter(|job| matches!(job.told, EarlierAction::Submitted { .. }));
+    let ids: Vec<_> = running.map(|job| job.application.id().to_string()).collect();
+    (!ids.is_empty()).then(|| format!("End application {}?", ids.join(" and application ")))
 }
 
 /// The application has ended, and with it the way to the job: YARN knows why.

@@ -50,7 +50,9 @@ fn read_file(path: &Path) -> Result<Configuration> {
     if size > LARGEST_FILE {
         return Err(wrong(format!("it has {size} bytes; {LARGEST_FILE} is the most that is read")));
     }
-    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let bytes = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| wrong(format!("it is not a text in UTF-8: see byte {}", error.utf8_error().valid_up_to())))?;
     parse(&text, is_old_form(path)).map_err(wrong)
 }
 
@@ -64,5 +66,7 @@ mod tests {
         assert!(read(Some(folder.path())).unwrap_err().to_string().contains("no config.yaml"));
         let missing = folder.path().join("none");
         assert!(read(Some(&missing)).unwrap_err().to_string().contains("does not exist"));
+        fs::write(folder.path().join("config.yaml"), b"a: \xff").unwrap();
+        assert!(read(Some(folder.path())).unwrap_err().to_string().contains("not a text in UTF-8: see byte 3"));
     }
 }

@@ -76,6 +76,20 @@ pub(crate) fn get<T: flink_graph::configuration::ConfigValue>(
     configuration.get(option).map_err(|error| ClientError::usage(error.to_string()))
 }
 
+/// A number of which there must be one: a parallelism, a number of slots.
+pub(crate) fn at_least_one(text: &str) -> std::result::Result<u32, String> {
+    let number = text.trim().parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("`{text}` is not a whole number of at least 1, for example 4"))
+}
+
+/// A number of processes to start on one host.
+pub(crate) fn up_to_a_thousand(text: &str) -> std::result::Result<u32, String> {
+    match at_least_one(text)? {
+        number @ ..=1000 => Ok(number),
+        number => Err(format!("{number} are more than this command starts; the most are 1000")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,15 +1,16 @@
 use clap::Args;
+use flink_console::human;
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody};
 use flink_protocol::overview::ClusterOverview;
 use serde::Serialize;
 
+use crate::cluster_directory::ClusterDirectoryOption;
 use crate::cluster_directory::{ClusterDirectory, ClusterRecord, ProcessRecord};
 use crate::connection::{ClusterOptions, unexpected};
 use crate::error::{ClientError, Exit, Result};
 use crate::output::{self, Format};
 use crate::run::block_on;
 use crate::settings::ConfigurationOptions;
-use crate::{cluster_directory::ClusterDirectoryOption, human};
 
 /// Options of `standalone status`.
 #[derive(Debug, Args)]

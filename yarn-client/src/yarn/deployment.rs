@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use flink_console::human;
 use flink_graph::configuration::options;
 use flink_graph::{Artifact, Configuration, JobGraph};
 use flink_protocol::deployment::{
@@ -23,7 +24,7 @@ use super::resource_manager::ResourceManager;
 use super::staging::{Staging, StagingRoot, client_credentials};
 use super::tokens;
 use crate::error::{ClientError, Result};
-use crate::{human, output, settings};
+use crate::{output, settings};
 
 /// File with the JobGraph of an application for one job.
 const JOB_GRAPH_FILE: &str = "job.graph";

@@ -263,7 +263,7 @@ async fn stop(application: &Application, configuration: &Configuration) -> Resul
     // An ApplicationMaster that was killed could not tidy up.
     application.staging().remove().await?;
     locate::forget(application.id(), configuration);
-    let after = crate::human::duration(begun.elapsed());
+    let after = flink_console::human::duration(begun.elapsed());
     output::notice(format!("Session {} is {} after {after}", report.id, report.state));
     Ok(())
 }

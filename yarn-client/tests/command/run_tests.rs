@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("run_survives_a_lost_connection", survives_a_lost_connection),
     ("run_interrupt_while_planning", interrupt_while_planning),
     ("info_shows_the_plan", info_shows_the_plan),
+    ("run_and_info_leave_no_files", run_and_info_leave_no_files),
 ];
 
 /// Runs the program on a cluster without TLS.
@@ -204,4 +205,23 @@ fn info_shows_the_plan() {
     let json: serde_json::Value = serde_json::from_str(&info("json").stdout).unwrap();
     assert_eq!(json["nodes"][0]["parallelism"], 2);
     flink_yarn(folder.path(), &["info", &program, "exit", "0"]).expect(4, "ended without executing a job");
+}
+
+/// What a program is told lies nowhere when it is read, however command and program end.
+fn run_and_info_leave_no_files() {
+    let (address, _state) = cluster::start();
+    let remote = ["run", "-m", &address, "-D", "security.ssl.internal.enabled=false"];
+    for by in [Signal::INT, Signal::TERM, Signal::KILL] {
+        for words in [&["info"][..], &remote] {
+            let folder = tempfile::tempdir().unwrap();
+            let child = command(folder.path(), &[words, &[&program(), "sleep"]].concat())
+                .env("TMPDIR", folder.path())
+                .spawn()
+                .unwrap();
+            eventually("the program runs", || has_children(&child));
+            signal(&child, by);
+            assert_ne!(end(child).code, Some(0));
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{words:?} {by:?}");
+        }
+    }
 }

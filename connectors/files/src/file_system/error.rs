@@ -10,7 +10,7 @@ use super::FileUri;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The file system refused.
-    #[error("cannot {action} {uri}: {error}. {}", advice(error))]
+    #[error("cannot {action} {uri}: {error}. {}", advice(action, error))]
     System {
         /// What was attempted: `open`.
         action: &'static str,
@@ -159,8 +159,11 @@ impl FileError {
 }
 
 /// What the user can do about an error of the system.
-fn advice(error: &io::Error) -> &'static str {
+fn advice(action: &str, error: &io::Error) -> &'static str {
     match Errno::from_io_error(error) {
+        Some(Errno::NOENT) if action.starts_with("create") => {
+            "Nothing can be created in this place: choose another path for the result"
+        }
         Some(Errno::NOENT) => "Check the path for typing errors; it must exist on every host that runs the job",
         Some(Errno::ACCESS | Errno::PERM) => "Check the owner and mode of the file and of the folders above it",
         Some(Errno::ISDIR) => "It is a folder, not a file",

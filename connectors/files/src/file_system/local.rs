@@ -1,6 +1,6 @@
 //! Local files.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -10,8 +10,8 @@ use rustix::fs::{Advice, CWD, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::{
-    Existing, FileError, FileKind, FileStatus, FileSystem, FileUri, FileVersion, OpenOptions, ReadHandle, ReadPoll,
-    WriteHandle,
+    Existing, FileError, FileKind, FileLock, FileStatus, FileSystem, FileUri, FileVersion, OpenOptions, ReadHandle,
+    ReadPoll, WriteHandle,
 };
 
 /// The files of this host.
@@ -103,6 +103,17 @@ impl FileSystem for LocalFileSystem {
 
     fn create_folders(&self, uri: &FileUri) -> Result<(), FileError> {
         fs::create_dir_all(uri.path()).map_err(|error| FileError::system("create the folder", uri, error))
+    }
+
+    fn lock(&self, uri: &FileUri) -> Result<Option<FileLock>, FileError> {
+        let cannot = |error| FileError::system("lock", uri, error);
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).open(uri.path()).map_err(cannot)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(FileLock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(cannot(error)),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use flink_api::TaskWaker;
 
 use super::part::Part;
-use super::{Place, TEMPORARY};
+use super::{Place, TEMPORARY, leftovers};
 use crate::file_system::{Existing, FileError, FileStatus, FileUri, OpenOptions, ReadPoll};
 
 /// Longest journal that is read: parts of more subtasks than there can be.
@@ -56,6 +56,7 @@ impl<'a> Publication<'a> {
             return Err(self.undo(error));
         }
         clean_up(self.place);
+        leftovers::release(self.place);
         Ok(())
     }
 
@@ -160,10 +161,16 @@ pub(super) fn abort(place: &Place, attempt: u32) -> Result<(), FileError> {
         take_back(place, &parts)?;
     }
     place.files.delete(&unfinished_journal(place))?;
+    let mut later = false;
     for folder in temporary_folders(place)? {
-        if place.attempt_of(folder.name()).is_some_and(|found| found <= attempt) {
-            place.files.delete(&folder)?;
+        match place.attempt_of(folder.name()) {
+            Some(found) if found <= attempt => drop(place.files.delete(&folder)?),
+            Some(_) => later = true,
+            None => {}
         }
+    }
+    if !later {
+        leftovers::release(place);
     }
     Ok(())
 }
@@ -206,7 +213,11 @@ fn temporary_folders(place: &Place) -> Result<Vec<FileUri>, FileError> {
     Ok(found.into_iter().map(|status| status.uri).collect())
 }
 
-fn list_if_there(place: &Place, folder: &FileUri, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<FileStatus>, FileError> {
+pub(super) fn list_if_there(
+    place: &Place,
+    folder: &FileUri,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Vec<FileStatus>, FileError> {
     match place.files.list(folder, wanted) {
         Err(error) if error.is_not_found() => Ok(Vec::new()),
         found => found,

@@ -426,3 +426,43 @@ fn a_commit_that_fails_is_undone_and_can_be_repeated() {
         assert_eq!(listing(&target(&interrupted.folder)), NEW, "after {renames} renames, repeated");
     }
 }
+
+/// What a killed job has left, of which the lock says whether it lives.
+#[test]
+fn leftovers_of_killed_jobs_are_removed() {
+    let folder = tempdir().unwrap();
+    let target = target(&folder);
+    let names = ["dead", "alive", "elsewhere"];
+    for name in names {
+        let attempt = target.join(format!(".flink-yarn-{name}-0"));
+        fs::create_dir_all(&attempt).unwrap();
+        fs::write(attempt.join("part-00000"), name).unwrap();
+    }
+    let lock = |name: &str| {
+        let path = target.join(format!(".flink-yarn-{name}-lock"));
+        LocalFileSystem.lock(&FileUri::parse(path.to_str().unwrap()).unwrap()).unwrap()
+    };
+    drop(lock("dead").unwrap());
+    let held = lock("alive").unwrap();
+    assert!(lock("alive").is_none());
+    prepare(&sink(&folder)).unwrap();
+    let alive = [
+        ".flink-yarn-alive-0=part-00000=alive",
+        ".flink-yarn-alive-lock=",
+        ".flink-yarn-elsewhere-0=part-00000=elsewhere",
+    ];
+    assert_eq!(listing(&target), alive);
+    drop(held);
+    prepare(&sink(&folder)).unwrap();
+    assert_eq!(listing(&target), [".flink-yarn-elsewhere-0=part-00000=elsewhere"]);
+}
+
+#[test]
+fn a_place_where_nothing_can_be_made_is_no_missing_input() {
+    let told = |action: &'static str| {
+        let error = std::io::Error::from_raw_os_error(2);
+        FileError::System { action, uri: "file:///proc/out".to_owned(), error }.to_string()
+    };
+    assert!(told("create the folder").ends_with("choose another path for the result"), "{}", told("create the folder"));
+    assert!(told("open").contains("must exist on every host"), "{}", told("open"));
+}

@@ -2,7 +2,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::human;
+use flink_console::human;
 
 /// What the user sees of an upload: on a terminal a line that is drawn again, elsewhere nothing before its end.
 #[derive(Debug)]

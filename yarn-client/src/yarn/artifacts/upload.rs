@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use flink_console::human;
 use flink_files::FileError;
 use flink_files::file_system::{Existing, FileKind};
 use flink_hdfs::{Hdfs, HdfsStatus, Upload};
@@ -14,7 +15,6 @@ use super::content::changed;
 use super::files::{Item, Source};
 use super::progress::Progress;
 use crate::error::{ClientError, Result};
-use crate::human;
 
 /// Files that are uploaded at the same time.
 const AT_ONCE: usize = 4;

@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use flink_console::human;
 use hadoop_rpc::yarn::{NodeReport, NodeState, QueueInfo, QueueState};
 
 use super::{Finding, Patient, local};
-use crate::human;
 use crate::yarn::explain::{self, Waiting};
 use crate::yarn::plan::{Size, megabytes};
 use crate::yarn::resource_manager::{queue_room, room};

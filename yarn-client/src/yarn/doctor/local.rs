@@ -1,10 +1,10 @@
 use std::time::{Duration, SystemTime};
 
+use flink_console::human;
 use hadoop_rpc::credentials::{Credentials, DelegationTokenIdentifier};
 use hadoop_rpc::{KerberosLogin, User};
 
 use super::Finding;
-use crate::human;
 use crate::yarn::hadoop::Hadoop;
 use crate::yarn::plan::{Plan, megabytes};
 

@@ -1,7 +1,8 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use flink_console::human;
+
 use super::{Finding, Patient};
-use crate::human;
 use crate::yarn::application::Application;
 
 const HDFS: &str = "hdfs";

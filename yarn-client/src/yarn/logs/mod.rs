@@ -345,7 +345,7 @@ async fn arrival(application: &Application, mut report: ApplicationReport) -> Re
         )
     };
     // The ResourceManager forgets how far the logs of old applications were.
-    let old = crate::human::now_millis().saturating_sub(report.finished_ms) > 60_000;
+    let old = flink_console::human::now_millis().saturating_sub(report.finished_ms) > 60_000;
     while !old && on_the_way(&report) && begun.elapsed() < ARRIVAL {
         tokio::time::sleep(Duration::from_millis(300)).await;
         report = application.report().await?;

@@ -2,50 +2,62 @@ use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use flink_graph::{ExecutionState, JobGraph, JobStatus};
+use flink_graph::{ExecutionState, JobId, JobStatus};
 use flink_protocol::overview::{JobDetails, VertexDetails};
 
-use super::remote::named;
-use crate::human;
+use crate::{human, question};
 
 /// Vertices that are drawn; of a larger job the others are counted.
 const MOST_VERTICES: usize = 20;
 
+/// Characters of a vertex's name that are drawn.
+const LONGEST_NAME: usize = 28;
+
 /// What the user sees of a running job on standard error: on a terminal a block of lines that is drawn again and again,
 /// elsewhere one line when the job's state changes.
-pub(super) struct Progress {
+#[derive(Debug)]
+pub struct Progress {
     title: String,
     started: Instant,
-    terminal: bool,
+    drawn: bool,
     shown: RefCell<Shown>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shown {
     /// Lines on the terminal that the next picture replaces.
     lines: usize,
+    /// Questions that had been asked when they were drawn.
+    asked: usize,
     status: Option<JobStatus>,
     waiting_for: Option<String>,
 }
 
 impl Progress {
-    pub(super) fn new(graph: &JobGraph) -> Self {
-        Self::of(named(graph))
+    /// Of the job that the title names: a picture if standard error is a terminal.
+    #[must_use]
+    pub fn new(title: String) -> Self {
+        Self { title, started: Instant::now(), drawn: std::io::stderr().is_terminal(), shown: RefCell::default() }
     }
 
-    /// Of a job that is only known by its name.
-    pub(super) fn of(title: String) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        Self { title, started: Instant::now(), terminal, shown: RefCell::default() }
+    /// In plain lines, on a terminal too: where something else is written there meanwhile.
+    #[must_use]
+    pub fn in_lines(title: String) -> Self {
+        Self { drawn: false, ..Self::new(title) }
     }
 
     /// Time between two pictures.
-    pub(super) fn interval(&self) -> Duration {
-        if self.terminal { Duration::from_millis(250) } else { Duration::from_secs(1) }
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        if self.drawn { Duration::from_millis(250) } else { Duration::from_secs(1) }
     }
 
-    pub(super) fn show(&self, details: &JobDetails) {
-        if self.terminal {
+    /// Shows the job as it is now.
+    pub fn show(&self, details: &JobDetails) {
+        if question::stands() {
+            return;
+        }
+        if self.drawn {
             self.draw(&picture(&self.title, self.started.elapsed(), details));
         } else {
             self.report(details);
@@ -53,18 +65,15 @@ impl Progress {
     }
 
     /// Takes the picture away, for what is written next.
-    pub(super) fn clear(&self) {
+    pub fn clear(&self) {
         self.draw(&[]);
-    }
-
-    /// Names come from users; control characters in them would rewrite the terminal.
-    pub(super) fn clean(name: &str) -> String {
-        name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
     }
 
     fn draw(&self, lines: &[String]) {
         let mut shown = self.shown.borrow_mut();
-        let mut text = match shown.lines {
+        let asked = question::asked();
+        let above = if asked == shown.asked { shown.lines } else { 0 };
+        let mut text = match above {
             0 => String::new(),
             above => format!("\x1b[{above}A\r\x1b[J"),
         };
@@ -73,7 +82,7 @@ impl Progress {
             text.extend(line.chars().take(width));
             text.push('\n');
         }
-        shown.lines = lines.len();
+        (shown.lines, shown.asked) = (lines.len(), asked);
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 
@@ -84,9 +93,21 @@ impl Progress {
             return;
         }
         let reason = details.waiting_for.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        crate::output::notice(format!("Job {} is {status}{reason}", self.title));
-        *shown = Shown { lines: 0, status: Some(status), waiting_for: details.waiting_for.clone() };
+        let _ = writeln!(std::io::stderr().lock(), "Job {} is {status}{reason}", self.title);
+        (shown.status, shown.waiting_for) = (Some(status), details.waiting_for.clone());
     }
+}
+
+/// A job by name and id, for people.
+#[must_use]
+pub fn named(name: &str, id: JobId) -> String {
+    format!("{} ({id})", clean(name))
+}
+
+/// Names come from users; control characters in them would rewrite the terminal.
+#[must_use]
+pub fn clean(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
 }
 
 fn width() -> usize {
@@ -96,15 +117,17 @@ fn width() -> usize {
 
 fn picture(title: &str, elapsed: Duration, details: &JobDetails) -> Vec<String> {
     let mut head = format!("Job {title} {} {}", details.summary.status, human::duration(elapsed));
-    if details.restarts > 0 {
-        head.push_str(&format!(", restarted {} times", details.restarts));
+    match details.restarts {
+        0 => {}
+        1 => head.push_str(", restarted once"),
+        times => head.push_str(&format!(", restarted {times} times")),
     }
     if let Some(reason) = &details.waiting_for {
-        head.push_str(&format!(", {}", Progress::clean(reason)));
+        head.push_str(&format!(", {}", clean(reason)));
     }
     let mut lines = vec![head];
     let shown = details.vertices.iter().take(MOST_VERTICES);
-    let names = shown.clone().map(|vertex| vertex.name.chars().count()).max().unwrap_or(0).min(40);
+    let names = shown.clone().map(|vertex| vertex.name.chars().count()).max().unwrap_or(0).min(LONGEST_NAME);
     lines.extend(shown.map(|vertex| vertex_line(vertex, names)));
     if details.vertices.len() > MOST_VERTICES {
         lines.push(format!("  and {} more vertices", details.vertices.len() - MOST_VERTICES));
@@ -112,24 +135,29 @@ fn picture(title: &str, elapsed: Duration, details: &JobDetails) -> Vec<String> 
     lines
 }
 
+/// In order of importance: a narrow terminal cuts the end.
 fn vertex_line(vertex: &VertexDetails, name_width: usize) -> String {
     let count = |state| vertex.subtasks.iter().filter(|subtask| subtask.state == state).count();
     let (running, finished) = (count(ExecutionState::Running), count(ExecutionState::Finished));
     let received: u64 = vertex.subtasks.iter().map(|subtask| subtask.metrics.records_in).sum();
     let sent: u64 = vertex.subtasks.iter().map(|subtask| subtask.metrics.records_out).sum();
-    let name: String = Progress::clean(&vertex.name).chars().take(40).collect();
-    let mut line = format!("  {name:<name_width$}  {running} running, {finished} of {} finished", vertex.parallelism);
-    line.push_str(&format!(", {} in, {} out", human::count(received), human::count(sent)));
+    let name: String = clean(&vertex.name).chars().take(LONGEST_NAME).collect();
+    let mut line = format!("  {name:<name_width$}  ");
     if let Some(splits) = vertex.splits {
-        line.push_str(&format!(", {} of {} splits", splits.assigned, splits.total));
+        line.push_str(&format!("{}/{} splits, ", splits.assigned, splits.total));
     }
+    line.push_str(&format!("{running} running, {finished}/{} done", vertex.parallelism));
+    if received > 0 || vertex.splits.is_none() {
+        line.push_str(&format!(", {} in", human::count(received)));
+    }
+    line.push_str(&format!(", {} out", human::count(sent)));
     line
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flink_graph::{Accumulators, Configuration, JobId, JobVertexId, RuntimeMode};
+    use flink_graph::{Accumulators, Configuration, JobVertexId, RuntimeMode};
     use flink_protocol::overview::{JobSummary, SplitCounts, StateCounts, SubtaskDetails, SubtaskMetrics};
 
     fn subtask(state: ExecutionState) -> SubtaskDetails {
@@ -176,9 +204,24 @@ mod tests {
         assert_eq!(
             picture("a (1)", Duration::from_millis(1_500), &details()),
             [
-                "Job a (1) RUNNING 1.5 s, restarted 1 times, waits for 2 more slots",
-                "  Source:  [2J  1 running, 1 of 2 finished, 0 in, 3.00 k out, 3 of 16 splits",
+                "Job a (1) RUNNING 1.5 s, restarted once, waits for 2 more slots",
+                "  Source:  [2J  3/16 splits, 1 running, 1/2 done, 3.00 k out",
             ]
         );
+        let mut again = details();
+        again.restarts = 2;
+        assert!(picture("a", Duration::ZERO, &again)[0].contains(", restarted 2 times"));
+    }
+
+    #[test]
+    fn the_longest_line_fits_an_ordinary_terminal() {
+        let mut wide = details();
+        let vertex = &mut wide.vertices[0];
+        vertex.name = "Source: Text File -> Tokenizer -> Local Aggregate".to_owned();
+        vertex.splits = Some(SplitCounts { total: 1000, assigned: 999, ..SplitCounts::default() });
+        vertex.subtasks[0].metrics.records_out = 175_000_000_000;
+        let line = &picture("a", Duration::ZERO, &wide)[1];
+        assert!(line.chars().count() <= 80, "{} characters: {line}", line.chars().count());
+        assert!(line.contains("999/1000 splits"), "{line}");
     }
 }

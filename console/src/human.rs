@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 /// A duration in the unit that fits it: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 3 min`.
-pub(crate) fn duration(duration: Duration) -> String {
+pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{} ms", duration.as_millis()),
@@ -12,7 +12,7 @@ pub(crate) fn duration(duration: Duration) -> String {
 }
 
 /// A count in three digits and a letter: `999`, `12.3 k`, `4.56 M`.
-pub(crate) fn count(count: u64) -> String {
+pub fn count(count: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
     let Some((unit, letter)) = UNITS.into_iter().find(|(unit, _)| count >= *unit) else { return count.to_string() };
     let hundredths = count / (unit / 100);
@@ -24,7 +24,7 @@ pub(crate) fn count(count: u64) -> String {
 }
 
 /// Milliseconds since 1970 as date and time in UTC.
-pub(crate) fn timestamp(millis: i64) -> String {
+pub fn timestamp(millis: i64) -> String {
     let seconds = millis.div_euclid(1000);
     let (year, month, day) = civil_date(seconds.div_euclid(86_400));
     let of_day = seconds.rem_euclid(86_400);
@@ -46,7 +46,7 @@ fn civil_date(day: i64) -> (i64, i64, i64) {
 }
 
 /// Now, in milliseconds since 1970.
-pub(crate) fn now_millis() -> i64 {
+pub fn now_millis() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
