@@ -58,6 +58,9 @@ const AT_LEAST_ONE: &[&str] = &[
     "taskmanager.network.memory.buffers-per-channel",
 ];
 
+/// A key of this length is not taken for another by two letters; `test.port` of a program's is not `rest.port`.
+const LONG_KEY: usize = 13;
+
 /// A key looks like one of the engine's and is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown configuration key `{key}`{}", suggestion.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
@@ -77,7 +80,7 @@ pub fn remove_without_effect(configuration: &mut Configuration) -> Vec<String> {
     let mut warnings = Vec::new();
     configuration.0.retain(|key, _| match reason(key) {
         // A misspelt key of ours is better refused than dropped.
-        Some(_) if misspelt(key, ALL.iter().map(|(key, ..)| *key)).is_some() => true,
+        Some(_) if misspelt(key, keys()).is_some() => true,
         Some(reason) => {
             warnings.push(format!("configuration key `{key}` has no effect: {reason}"));
             false
@@ -87,19 +90,20 @@ pub fn remove_without_effect(configuration: &mut Configuration) -> Vec<String> {
     warnings
 }
 
-/// Checks that every key of the engine's families is one that there is. Keys of other families belong to the program or to
-/// other systems, and are not looked at.
+/// Checks that every key that is meant for the engine is one that there is: those of its families, and those that a slip of the
+/// finger makes of one of its keys. Other keys belong to the program or to other systems, and are not looked at.
 ///
 /// # Errors
 /// The first one that is not.
 pub fn check_keys(configuration: &Configuration) -> Result<(), UnknownKey> {
-    match configuration.0.keys().find(|key| of_our_families(key) && !known(key)) {
-        None => Ok(()),
-        Some(key) => {
-            let suggestion = nearest(key, ALL.iter().map(|(key, ..)| *key));
-            Err(UnknownKey { key: key.clone(), suggestion })
-        }
-    }
+    let wrong = configuration.0.keys().filter(|key| !known(key)).find_map(|key| {
+        let suggestion = match of_our_families(key) {
+            true => nearest(key, keys()),
+            false => Some(misspelt(key, keys().filter(|known| known.len() >= LONG_KEY))?),
+        };
+        Some(UnknownKey { key: key.clone(), suggestion })
+    });
+    wrong.map_or(Ok(()), Err)
 }
 
 /// Checks that every option that is set has a value that it can have.
@@ -126,13 +130,17 @@ pub fn check_values(configuration: &Configuration) -> Result<(), ConfigurationEr
     }
 }
 
+fn keys() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|(key, ..)| *key)
+}
+
 fn known(key: &str) -> bool {
-    ALL.iter().any(|(known, ..)| *known == key)
+    keys().any(|known| known == key)
 }
 
 fn of_our_families(key: &str) -> bool {
     let family = |key: &str| key.split('.').next().map(str::to_lowercase);
-    ALL.iter().any(|(known, ..)| family(known) == family(key))
+    keys().any(|known| family(known) == family(key))
 }
 
 fn wrong_value(key: &str, value: &str, expected: &str) -> ConfigurationError {
@@ -158,7 +166,18 @@ mod tests {
         );
         let error = check_keys(&of("heartbeat.x", "60")).unwrap_err();
         assert_eq!(error.to_string(), "unknown configuration key `heartbeat.x`");
-        assert_eq!(check_keys(&of("my.own.key", "x")), Ok(()));
+        for (key, near) in [
+            ("paralelism.default", "parallelism.default"),
+            ("jobmanger.rpc.address", "jobmanager.rpc.address"),
+            ("restart.strategy.type", "restart-strategy.type"),
+            ("Parallelism_Default", "parallelism.default"),
+        ] {
+            let error = check_keys(&of(key, "2")).unwrap_err();
+            assert_eq!((error.key.as_str(), error.suggestion), (key, Some(near)));
+        }
+        for key in ["my.own.key", "fs.defaultFS", "test.port", "input", "dfs.replication"] {
+            assert_eq!(check_keys(&of(key, "x")), Ok(()), "{key}");
+        }
     }
 
     #[test]

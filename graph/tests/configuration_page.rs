@@ -11,9 +11,9 @@ use flink_graph::options;
 const HEAD: &str = "# Configuration
 
 Settings come from `config.yaml` in the folder that `--config-dir` or `$FLINK_CONF_DIR` names, and from `-D key=value`,
-which goes before the file. Keys have Flink's names where they mean the same. A misspelt key is refused; a key of Flink's
-that nothing here needs is left out with a warning. Durations are written as `500 ms`, `10 s`, `5 min`; sizes as `64 mb`,
-`1 gb`.
+which goes before the file. Keys have Flink's names where they mean the same. A misspelt key is refused (a short one, as
+`rest.port`, only where its first part is right: `test.port` may be the program's own); a key of Flink's that nothing here
+needs is left out with a warning. Durations are written as `500 ms`, `10 s`, `5 min`; sizes as `64 mb`, `1 gb`.
 
 This page is made from [graph/src/configuration.rs](../graph/src/configuration.rs):
 `UPDATE_DOCS=1 cargo test -p flink-graph --test configuration_page` writes it anew.
