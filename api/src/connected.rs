@@ -1,11 +1,16 @@
 //! Two streams of different types in one operator.
 
+/// The functions of two inputs on single records.
+mod functions;
+
 use std::marker::PhantomData;
 
 use flink_taskmanager::chunk::ChunkCursor;
 use flink_taskmanager::data::Data;
 use flink_taskmanager::driver::{Driver, TwoInputChain, TwoInputDriver};
 use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorContext, OperatorError, Output, Stage};
+
+pub use functions::{CoFlatMap, CoFlatMapped, CoMap, TryCoFlatMap, TryCoFlatMapped, TryCoMap};
 
 use crate::chain::{Chain, Prototype, Start};
 use crate::datastream::DataStream;
@@ -71,86 +76,6 @@ pub trait CoProcessFunction<A, B>: Clone + Send + 'static {
     }
 }
 
-/// Two functions on single records.
-#[derive(Clone)]
-pub struct CoMap<F, G>(F, G);
-
-impl<A, B, Out, F, G> CoProcessFunction<A, B> for CoMap<F, G>
-where
-    Out: Data,
-    F: FnMut(A) -> Out + Clone + Send + 'static,
-    G: FnMut(B) -> Out + Clone + Send + 'static,
-{
-    type Out = Out;
-
-    fn process_first(
-        &mut self,
-        record: A,
-        _: &mut ProcessContext<'_>,
-        output: &mut impl Output<Out>,
-    ) -> Result<(), BoxError> {
-        output.collect((self.0)(record));
-        Ok(())
-    }
-
-    fn process_second(
-        &mut self,
-        record: B,
-        _: &mut ProcessContext<'_>,
-        output: &mut impl Output<Out>,
-    ) -> Result<(), BoxError> {
-        output.collect((self.1)(record));
-        Ok(())
-    }
-}
-
-/// The stream that two functions from a record to any number make.
-pub type CoFlatMapped<A, B, F, G, Out> = DataStream<Out, CoStart<A, B, CoFlatMap<F, G, Out>>>;
-
-/// Two functions from a record to any number.
-pub struct CoFlatMap<F, G, Out> {
-    first: F,
-    second: G,
-    collector: Collector<Out>,
-}
-
-impl<F: Clone, G: Clone, Out> Clone for CoFlatMap<F, G, Out> {
-    fn clone(&self) -> Self {
-        Self { first: self.first.clone(), second: self.second.clone(), collector: Collector::default() }
-    }
-}
-
-impl<A, B, Out, F, G> CoProcessFunction<A, B> for CoFlatMap<F, G, Out>
-where
-    Out: Data,
-    F: FnMut(A, &mut Collector<Out>) + Clone + Send + 'static,
-    G: FnMut(B, &mut Collector<Out>) + Clone + Send + 'static,
-{
-    type Out = Out;
-
-    fn process_first(
-        &mut self,
-        record: A,
-        _: &mut ProcessContext<'_>,
-        output: &mut impl Output<Out>,
-    ) -> Result<(), BoxError> {
-        (self.first)(record, &mut self.collector);
-        self.collector.hand_on(output);
-        Ok(())
-    }
-
-    fn process_second(
-        &mut self,
-        record: B,
-        _: &mut ProcessContext<'_>,
-        output: &mut impl Output<Out>,
-    ) -> Result<(), BoxError> {
-        (self.second)(record, &mut self.collector);
-        self.collector.hand_on(output);
-        Ok(())
-    }
-}
-
 impl<A: Data, B: Data> ConnectedStreams<A, B> {
     /// One record to one record, by a function for each input.
     pub fn map<Out, F, G>(self, first: F, second: G) -> DataStream<Out, CoStart<A, B, CoMap<F, G>>>
@@ -162,6 +87,16 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
         self.operator(OperatorMeta::new("Co-Map"), CoMap(first, second))
     }
 
+    /// As [`map`](Self::map), by functions that may fail, and their task with them.
+    pub fn try_map<Out, F, G>(self, first: F, second: G) -> DataStream<Out, CoStart<A, B, TryCoMap<F, G>>>
+    where
+        Out: Data,
+        F: FnMut(A) -> Result<Out, BoxError> + Clone + Send + 'static,
+        G: FnMut(B) -> Result<Out, BoxError> + Clone + Send + 'static,
+    {
+        self.operator(OperatorMeta::new("Co-Map"), TryCoMap(first, second))
+    }
+
     /// One record to any number, by a function for each input.
     pub fn flat_map<Out, F, G>(self, first: F, second: G) -> CoFlatMapped<A, B, F, G, Out>
     where
@@ -170,6 +105,17 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
         G: FnMut(B, &mut Collector<Out>) + Clone + Send + 'static,
     {
         let function = CoFlatMap { first, second, collector: Collector::default() };
+        self.operator(OperatorMeta::new("Co-Flat Map"), function)
+    }
+
+    /// As [`flat_map`](Self::flat_map), by functions that may fail, and their task with them.
+    pub fn try_flat_map<Out, F, G>(self, first: F, second: G) -> TryCoFlatMapped<A, B, F, G, Out>
+    where
+        Out: Data,
+        F: FnMut(A, &mut Collector<Out>) -> Result<(), BoxError> + Clone + Send + 'static,
+        G: FnMut(B, &mut Collector<Out>) -> Result<(), BoxError> + Clone + Send + 'static,
+    {
+        let function = TryCoFlatMap { first, second, collector: Collector::default() };
         self.operator(OperatorMeta::new("Co-Flat Map"), function)
     }
 

@@ -7,6 +7,7 @@ use flink_graph::keys::{check_keys, check_values, remove_without_effect};
 use flink_graph::{AccumulatorValue, Configuration, JobGraph, JobId, RuntimeMode, options};
 use flink_protocol::client::JobResult;
 use flink_taskmanager::data::Data;
+use flink_taskmanager::operator::BoxError;
 
 use crate::chain::Chain;
 use crate::datastream::DataStream;
@@ -14,7 +15,7 @@ use crate::executor::{ExecuteError, Executor, JobClient, Program};
 use crate::sequence::SequenceSource;
 use crate::settling::Sinks;
 use crate::source::Source;
-use crate::sources::{CollectionSource, FromSource, GeneratorSource, Tick};
+use crate::sources::{CollectionSource, Fallible, FromSource, GeneratorSource, Tick};
 use crate::stream_graph::{OperatorMeta, StreamGraph};
 use crate::translation::translate;
 
@@ -122,6 +123,19 @@ impl StreamExecutionEnvironment {
         F: FnMut(Tick) -> T + Clone + Send + 'static,
     {
         self.from_source(GeneratorSource::new(function, count), "Generator")
+    }
+
+    /// The same from a function that may fail, and its task with it.
+    pub fn try_from_generator<T, F>(
+        &self,
+        count: Option<u64>,
+        function: F,
+    ) -> DataStream<T, FromSource<GeneratorSource<Fallible<F>>>>
+    where
+        T: Data,
+        F: FnMut(Tick) -> Result<T, BoxError> + Clone + Send + 'static,
+    {
+        self.from_source(GeneratorSource::fallible(function, count), "Generator")
     }
 
     /// Runs the program and waits for its end.

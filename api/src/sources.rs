@@ -222,6 +222,48 @@ pub struct Tick {
     pub due_nanos: u64,
 }
 
+/// What makes the records of a generator: a function of the number, or one that may fail ([`Fallible`]).
+pub trait Generate: Clone + Send + 'static {
+    /// What it makes.
+    type Record: Data;
+
+    /// Makes one.
+    ///
+    /// # Errors
+    /// The task fails with it.
+    fn generate(&mut self, tick: Tick) -> Result<Self::Record, BoxError>;
+}
+
+impl<T, F> Generate for F
+where
+    T: Data,
+    F: FnMut(Tick) -> T + Clone + Send + 'static,
+{
+    type Record = T;
+
+    #[inline]
+    fn generate(&mut self, tick: Tick) -> Result<T, BoxError> {
+        Ok(self(tick))
+    }
+}
+
+/// A function of a generator that may fail.
+#[derive(Clone)]
+pub struct Fallible<F>(F);
+
+impl<T, F> Generate for Fallible<F>
+where
+    T: Data,
+    F: FnMut(Tick) -> Result<T, BoxError> + Clone + Send + 'static,
+{
+    type Record = T;
+
+    #[inline]
+    fn generate(&mut self, tick: Tick) -> Result<T, BoxError> {
+        self.0(tick)
+    }
+}
+
 /// Records made by a function from their number.
 #[derive(Clone)]
 pub struct GeneratorSource<F> {
@@ -243,12 +285,15 @@ impl<F> GeneratorSource<F> {
     }
 }
 
-impl<T, F> Source for GeneratorSource<F>
-where
-    T: Data,
-    F: FnMut(Tick) -> T + Clone + Send + 'static,
-{
-    type Record = T;
+impl<F> GeneratorSource<Fallible<F>> {
+    /// The same from a function that may fail, and its task with it.
+    pub fn fallible(function: F, count: Option<u64>) -> Self {
+        Self::new(Fallible(function), count)
+    }
+}
+
+impl<F: Generate> Source for GeneratorSource<F> {
+    type Record = F::Record;
     type Split = (u64, u64);
     type Reader = GeneratorReader<F>;
 
@@ -298,38 +343,30 @@ pub struct GeneratorReader<F> {
     pace: Option<Pace>,
 }
 
-impl<T, F> GeneratorReader<F>
-where
-    T: Data,
-    F: FnMut(Tick) -> T + Clone + Send + 'static,
-{
-    fn poll_paced(&mut self, now: Duration, output: &mut impl Output<T>) -> Option<ReaderStatus> {
+impl<F: Generate> GeneratorReader<F> {
+    fn poll_paced(&mut self, now: Duration, output: &mut impl Output<F::Record>) -> Result<ReaderStatus, BoxError> {
         let Self { function, range, pace } = self;
-        let pace = pace.as_mut()?;
+        let Some(pace) = pace.as_mut() else { return Ok(ReaderStatus::More) };
         let (begin, begin_1970) = *pace.begin.get_or_insert_with(|| (now, pace.clock.since_1970()));
         for _ in 0..BURST {
             let due = pace.due(begin);
             if due > now {
-                return Some(ReaderStatus::PendingFor((due - now).max(Pace::TICK)));
+                return Ok(ReaderStatus::PendingFor((due - now).max(Pace::TICK)));
             }
-            let Some(index) = range.next() else { return Some(ReaderStatus::SplitFinished) };
+            let Some(index) = range.next() else { return Ok(ReaderStatus::SplitFinished) };
             let due_nanos = u64::try_from((begin_1970 + (due - begin)).as_nanos()).unwrap_or(u64::MAX);
-            output.collect(function(Tick { index, due_nanos }));
+            output.collect(function.generate(Tick { index, due_nanos })?);
             pace.sent += 1;
             if output.is_full() {
                 break;
             }
         }
-        Some(ReaderStatus::More)
+        Ok(ReaderStatus::More)
     }
 }
 
-impl<T, F> SourceReader for GeneratorReader<F>
-where
-    T: Data,
-    F: FnMut(Tick) -> T + Clone + Send + 'static,
-{
-    type Record = T;
+impl<F: Generate> SourceReader for GeneratorReader<F> {
+    type Record = F::Record;
     type Split = (u64, u64);
 
     fn start_split(&mut self, (begin, end): (u64, u64)) -> Result<(), BoxError> {
@@ -337,13 +374,13 @@ where
         Ok(())
     }
 
-    fn poll(&mut self, now: Duration, output: &mut impl Output<T>) -> Result<ReaderStatus, BoxError> {
-        if let Some(status) = self.poll_paced(now, output) {
-            return Ok(status);
+    fn poll(&mut self, now: Duration, output: &mut impl Output<F::Record>) -> Result<ReaderStatus, BoxError> {
+        if self.pace.is_some() {
+            return self.poll_paced(now, output);
         }
         for _ in 0..BURST {
             let Some(index) = self.range.next() else { return Ok(ReaderStatus::SplitFinished) };
-            output.collect((self.function)(Tick { index, due_nanos: 0 }));
+            output.collect(self.function.generate(Tick { index, due_nanos: 0 })?);
             if output.is_full() {
                 break;
             }

@@ -77,6 +77,37 @@ fn functions_that_may_fail() {
     assert!(error.contains("too large") && error.contains("Even"), "{error}");
     let error = failure(|env| drop(env.from_sequence(100, 100).try_flat_map(twice).name("Twice").discard()));
     assert!(error.contains("100 is too large") && error.contains("Twice"), "{error}");
+    let text = |text: String| text.parse::<u64>().map_err(BoxError::from);
+    let texts = |env: &Environment, text: &str| env.from_collection([text.to_owned()]);
+    let number = |n: u64| if n < 100 { Ok(n) } else { Err("too large".into()) };
+    check(|env| env.from_sequence(1, 2).connect(texts(env, "7")).try_map(number, text).boxed(), vec![1, 2, 7]);
+    for (from, read) in [(1, "x"), (100, "7")] {
+        let error = failure(|env| {
+            let met = env.from_sequence(from, from).connect(texts(env, read)).try_map(number, text);
+            drop(met.name("Meet").discard());
+        });
+        let expected = if read == "x" { "invalid digit" } else { "too large" };
+        assert!(error.contains(expected) && error.contains("Meet"), "{error}");
+    }
+    let lengths = |text: String, out: &mut Collector<u64>| {
+        out.collect(text.len() as u64);
+        if text.is_empty() { Err("an empty text".into()) } else { Ok(()) }
+    };
+    check(|env| env.from_sequence(1, 1).connect(texts(env, "abc")).try_flat_map(twice, lengths).boxed(), vec![1, 1, 3]);
+    for (from, read, expected) in [(1, "", "an empty text"), (100, "abc", "100 is too large")] {
+        let error = failure(|env| {
+            let met = env.from_sequence(from, from).connect(texts(env, read)).try_flat_map(twice, lengths);
+            drop(met.name("Meet").discard());
+        });
+        assert!(error.contains(expected) && error.contains("Meet"), "{error}");
+    }
+    let made = |tick: Tick| if tick.index < 3 { Ok(tick.index) } else { Err("there is no fourth".into()) };
+    check(|env| env.try_from_generator(Some(3), made).boxed(), vec![0, 1, 2]);
+    let error = failure(|env| drop(env.try_from_generator(Some(4), made).name("Made").discard()));
+    assert!(error.contains("there is no fourth") && error.contains("Made"), "{error}");
+    let paced = GeneratorSource::fallible(made, Some(4)).rate_per_second(1000.0);
+    let error = failure(|env| drop(env.from_source(paced, "Paced").discard()));
+    assert!(error.contains("there is no fourth") && error.contains("Paced"), "{error}");
 }
 
 #[test]
