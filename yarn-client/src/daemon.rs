@@ -62,7 +62,7 @@ pub struct TaskManagerStart {
     pub worker_tls: Option<TlsMaterial>,
     /// Its log, when standard error goes to a file.
     pub log: Option<PathBuf>,
-    /// To be told when it runs (it registers on its own afterwards, as often as needed).
+    /// To be told when it has registered for the first time.
     pub announcement: Announcement,
 }
 
@@ -122,6 +122,13 @@ pub struct Ready {
 }
 
 impl Announcement {
+    /// What the process is doing until it can be used; for people.
+    pub fn waits(&self, what: &str) {
+        if self.format == Format::Text {
+            output::notice(format!("{} {what}", self.what));
+        }
+    }
+
     /// The process can be used.
     pub fn ready(self, ready: &Ready) {
         if let Some(Err(error)) = self.place.as_ref().map(|place| place.take(ready)) {

@@ -23,13 +23,17 @@ pub(crate) fn run(start: TaskManagerStart) -> Result<(), DaemonError> {
         None => new_task_manager_id(&host),
     };
     let dialer = Dialer::new(start.tls.as_ref(), Role::TaskManager, frame_limit, timeout)?;
+    let registers = format!("registers with the JobManager at {}", start.job_manager);
     let connector = NetworkConnector::new(dialer, start.job_manager, timeout);
+    let announcement = start.announcement;
     let task_manager = TaskManagerProcess::new(configuration, id, connector, ProcessLauncher::new(frame_limit))
         .with_worker_tls(start.worker_tls)
         .with_log_file(start.log);
     process::runtime()?.block_on(async {
         let told_to_end = process::told_to_end()?;
-        start.announcement.ready(&Ready { address: String::new(), rest: None });
+        announcement.waits(&registers);
+        let ready = move || announcement.ready(&Ready { address: String::new(), rest: None });
+        let task_manager = task_manager.when_registered(ready);
         Ok(task_manager.run(told_to_end).await?)
     })
 }

@@ -9,6 +9,12 @@ use super::event::Action;
 use super::resend::Resend;
 use super::state_machine::TaskManagerCore;
 
+/// So long after its start a task is young.
+const YOUNG: Duration = Duration::from_secs(10);
+
+/// Heartbeats about young tasks come no faster than this.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
 /// ```text
 ///              AcknowledgeRegistration
 /// Registering ─────────────────────────► Operational
@@ -87,6 +93,7 @@ impl TaskManagerCore {
         self.epoch = epoch;
         self.last_heard = now;
         if is_new {
+            tracing::info!(task_manager = %self.config.id, epoch, "registered with the JobManager");
             self.phase = Phase::Operational { heartbeat_at: now, measure_at: now };
             self.report_everything_again(now);
         }
@@ -174,8 +181,12 @@ impl TaskManagerCore {
     }
 
     pub(super) fn send_heartbeat(&mut self, now: Duration) {
-        let interval = self.config.heartbeat_interval;
+        let interval = self.pause_between_heartbeats(now);
         let Phase::Operational { heartbeat_at, measure_at } = &mut self.phase else { return };
+        if *heartbeat_at > now + interval {
+            *heartbeat_at = now + interval;
+            *measure_at = *heartbeat_at - interval / 4;
+        }
         let beat = now >= *heartbeat_at;
         let measure = now >= *measure_at;
         if beat {
@@ -194,6 +205,13 @@ impl TaskManagerCore {
             let report = self.heartbeat_report();
             self.send(ToJobManager::Heartbeat(report));
         }
+    }
+
+    /// Shorter while a task is young: whoever watches a short job, or the beginning of a long one, sees fresh figures.
+    fn pause_between_heartbeats(&self, now: Duration) -> Duration {
+        let interval = self.config.heartbeat_interval;
+        let young = self.tasks.values().any(|task| now < task.submitted + YOUNG);
+        if young { (interval / 8).max(LEAST_PAUSE.min(interval)) } else { interval }
     }
 
     fn heartbeat_report(&self) -> TaskManagerReport {

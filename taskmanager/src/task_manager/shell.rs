@@ -69,6 +69,7 @@ pub struct TaskManagerProcess {
     worker_logs: Option<PathBuf>,
     programs: Vec<(Artifact, PathBuf)>,
     tokens: Option<TokenStore>,
+    registered: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl std::fmt::Debug for TaskManagerProcess {
@@ -96,7 +97,15 @@ impl TaskManagerProcess {
             worker_logs: None,
             programs: Vec::new(),
             tokens: None,
+            registered: None,
         }
+    }
+
+    /// Says what to do when a JobManager has accepted it for the first time: tasks can come from then on.
+    #[must_use]
+    pub fn when_registered(mut self, tell: impl FnOnce() + Send + 'static) -> Self {
+        self.registered = Some(Box::new(tell));
+        self
     }
 
     /// Gives the workers keys for their data plane.
@@ -171,6 +180,7 @@ impl TaskManagerProcess {
             folders,
             launcher: self.launcher,
             tokens: self.tokens,
+            registered: self.registered,
             settings,
             end: None,
         };
@@ -214,6 +224,7 @@ struct Shell {
     meter: Meter,
     launcher: Box<dyn WorkerLauncher>,
     tokens: Option<TokenStore>,
+    registered: Option<Box<dyn FnOnce() + Send>>,
     settings: Settings,
     end: Option<(String, bool)>,
 }
@@ -316,6 +327,9 @@ impl Shell {
             for action in self.core.on_event(now, event) {
                 self.act(action);
             }
+        }
+        if let Some(tell) = self.registered.take_if(|_| self.core.is_operational()) {
+            tell();
         }
     }
 

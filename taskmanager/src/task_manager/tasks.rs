@@ -107,6 +107,7 @@ impl TaskManagerCore {
                     told: None,
                     unwanted: false,
                 };
+                log_task(attempt, ExecutionState::Deploying, None);
                 let message = ToWorker::SubmitTask(descriptor);
                 self.actions.push(Action::SendToWorker { worker: worker.id, message });
                 self.tasks.insert(attempt, task);
@@ -201,6 +202,7 @@ impl TaskManagerCore {
 
     fn end(&mut self, now: Duration, update: TaskStateUpdate) {
         let attempt = update.attempt;
+        log_task(attempt, update.state, update.failure.as_ref());
         let unwanted = self.tasks.remove(&attempt).is_some_and(|task| task.unwanted);
         self.splits.remove(&attempt);
         self.ended.insert(attempt, update.state);
@@ -294,6 +296,17 @@ impl TaskManagerCore {
             let message = ToWorker::NextInputSplit { attempt, request, split };
             self.actions.push(Action::SendToWorker { worker: task.worker, message });
         }
+    }
+}
+
+/// What becomes of each task stands in the log: that it came, and how it ended.
+fn log_task(id: ExecutionAttemptId, state: ExecutionState, failure: Option<&TaskFailure>) {
+    let ExecutionAttemptId { job, vertex, subtask, attempt, .. } = id;
+    match failure {
+        Some(TaskFailure { message, .. }) => {
+            tracing::warn!(%job, %vertex, subtask, attempt, reason = message, "task is {state}");
+        }
+        None => tracing::info!(%job, %vertex, subtask, attempt, "task is {state}"),
     }
 }
 
