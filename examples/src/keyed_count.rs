@@ -85,18 +85,37 @@ pub fn build(env: &StreamExecutionEnvironment, keys: u64, events: u64, rate: Opt
     }
 }
 
-fn count_fast(env: &StreamExecutionEnvironment, keys: u64, events: u64) {
+/// The running count of each key, `(key, count)`.
+pub fn counts(
+    env: &StreamExecutionEnvironment,
+    keys: u64,
+    events: u64,
+) -> DataStream<(u64, u64), impl Chain<Out = (u64, u64)>> {
     let source = GeneratorSource::new(move |tick: Tick| key_of(tick.index, keys), Some(events));
-    env.from_source(source, "Events").key_by(|key| *key).count().discard();
+    env.from_source(source, "Events").key_by(|key| *key).count()
+}
+
+fn count_fast(env: &StreamExecutionEnvironment, keys: u64, events: u64) {
+    counts(env, keys, events).discard();
+}
+
+/// The same at a rate: each event with the count that it has made.
+pub fn paced_counts(
+    env: &StreamExecutionEnvironment,
+    keys: u64,
+    events: u64,
+    rate: f64,
+) -> DataStream<Event, impl Chain<Out = Event>> {
+    let make = move |tick: Tick| Event { key: key_of(tick.index, keys), count: 1, due_nanos: tick.due_nanos };
+    let source = GeneratorSource::new(make, Some(events)).rate_per_second(rate);
+    env.from_source(source, "Events").key_by(|event| event.key).reduce(|kept, event| {
+        kept.count += event.count;
+        kept.due_nanos = event.due_nanos;
+    })
 }
 
 fn count_paced(env: &StreamExecutionEnvironment, keys: u64, events: u64, rate: f64) {
-    let make = move |tick: Tick| Event { key: key_of(tick.index, keys), count: 1, due_nanos: tick.due_nanos };
-    let source = GeneratorSource::new(make, Some(events)).rate_per_second(rate);
-    let counted = env.from_source(source, "Events").key_by(|event| event.key).reduce(|kept, event| {
-        kept.count += event.count;
-        kept.due_nanos = event.due_nanos;
-    });
+    let counted = paced_counts(env, keys, events, rate);
     counted.process(MeasureLatency::default()).name("Latency").discard();
 }
 

@@ -1,4 +1,4 @@
-use flink::files::{TextFileSink, words};
+use flink::files::{InvalidUtf8, TextFileSink, TextFileSource, words};
 use flink::prelude::*;
 
 /// A word with its number of occurrences, shown as `word count`.
@@ -31,7 +31,8 @@ pub fn count_words<C: Chain<Out = String>>(lines: DataStream<String, C>) -> Data
 }
 
 /// Reads `input`, counts, and writes `output`.
-pub fn build(env: &StreamExecutionEnvironment, input: &str, output: &str, overwrite: bool) {
+pub fn build(env: &StreamExecutionEnvironment, input: &str, output: &str, overwrite: bool, invalid_utf8: InvalidUtf8) {
     env.set_runtime_mode(RuntimeMode::Batch);
-    count_words(env.read_text_file(input)).sink_to(TextFileSink::new(output).overwrite(overwrite));
+    let lines = env.from_source(TextFileSource::new(input).on_invalid_utf8(invalid_utf8), "Text File");
+    count_words(lines).sink_to(TextFileSink::new(output).overwrite(overwrite));
 }

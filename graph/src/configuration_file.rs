@@ -48,13 +48,34 @@ fn parse_lines(text: &str) -> Result<Configuration, String> {
 /// Standard YAML: nested keys are joined by dots, flat keys are taken as they are.
 fn parse_yaml(text: &str) -> Result<Configuration, String> {
     let mut configuration = Configuration::default();
-    let value: Value = serde_norway::from_str(text).map_err(|error| error.to_string())?;
+    let value: Value = serde_norway::from_str(text).map_err(|error| explained(text, &error.to_string()))?;
     match &value {
         Value::Null => {}
         Value::Mapping(_) => flatten(&value, String::new(), 0, &mut configuration)?,
         _ => return Err("expected keys and values, for example `parallelism.default: 4`".to_owned()),
     }
     Ok(configuration)
+}
+
+/// What the parser says of a file, with the line that is probably meant: it notices a missing colon a line later, and does not
+/// say where a key is repeated.
+fn explained(text: &str, error: &str) -> String {
+    let repeated = error.split_once("duplicate entry with key \"").and_then(|(_, rest)| rest.split('"').next());
+    if let Some(key) = repeated {
+        let sets =
+            |(_, line): &(usize, &str)| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
+        let lines: Vec<String> = (1..).zip(text.lines()).filter(sets).map(|(number, _)| number.to_string()).collect();
+        return format!("`{key}` is set more than once: lines {}", lines.join(", "));
+    }
+    let without_value = |(_, line): &(usize, &str)| {
+        let content = line.split(" #").next().unwrap_or_default().trim();
+        let starts_otherwise = content.starts_with(['#', '-', '[', ']', '{', '}', '"', '\'']);
+        !content.is_empty() && !starts_otherwise && !content.contains(": ") && !content.ends_with(':')
+    };
+    match (1..).zip(text.lines()).find(without_value) {
+        Some((number, line)) => format!("line {number}: expected `key: value`, found `{}`", line.trim()),
+        None => format!("{error} (it has one `key: value` a line)"),
+    }
 }
 
 fn flatten(value: &Value, key: String, depth: usize, into: &mut Configuration) -> Result<(), String> {
@@ -114,6 +135,13 @@ mod tests {
     fn wrong_files_say_where() {
         assert!(parse_yaml("a: [").unwrap_err().contains("line"));
         assert!(parse_yaml("just text").unwrap_err().contains("expected keys"));
+        let missing = "jobmanager.rpc.address host\nrest.port: 1\n";
+        assert_eq!(
+            parse_yaml(missing).unwrap_err(),
+            "line 1: expected `key: value`, found `jobmanager.rpc.address host`"
+        );
+        let error = parse_yaml("rest.port: 1\na: 2\nrest.port: 3\n").unwrap_err();
+        assert_eq!(error, "`rest.port` is set more than once: lines 1, 3");
         assert!(parse_yaml("a.b: 1\na:\n  b: 2\n").unwrap_err().contains("set twice"));
         assert!(parse_lines("a: 1\nb\n").unwrap_err().starts_with("line 2"));
     }

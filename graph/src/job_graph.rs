@@ -245,7 +245,10 @@ pub enum GraphError {
         data_set: IntermediateDataSetId,
     },
     /// Parallelism out of its bounds.
-    #[error("`{vertex}` has parallelism {parallelism}; it must be from 1 to its max parallelism {max_parallelism}")]
+    #[error(
+        "`{vertex}` has parallelism {parallelism}; it must be from 1 to its max parallelism {max_parallelism}. To have \
+         more, raise pipeline.max-parallelism (-D) or call set_max_parallelism"
+    )]
     Parallelism {
         /// Name of the vertex.
         vertex: String,

@@ -1,9 +1,9 @@
 use clap::Args;
-use flink_graph::JobId;
+use flink_graph::{JobId, JobStatus};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody};
 use serde::Serialize;
 
-use crate::connection::{ClusterOptions, unexpected};
+use crate::connection::{Cluster, ClusterOptions, unexpected};
 use crate::error::{ClientError, Result};
 use crate::output::{self, Format};
 use crate::run::block_on;
@@ -50,8 +50,13 @@ impl CancelOptions {
 pub(crate) fn execute(options: &CancelOptions) -> Result<()> {
     let configuration = options.configuration.load(|_| {})?;
     let cluster = options.cluster.require(&configuration)?;
-    let request = ClientRequestBody::CancelJob(options.job);
-    match block_on(async { cluster.connect().await?.request(request).await })? {
+    let Some(answer) = block_on(cancel(&cluster, options.job))? else {
+        return match options.output {
+            Format::Text => output::line(format!("Job {} is CANCELED already", options.job)),
+            Format::Json => output::json(&JsonCancelled { job: options.job, cancelling: false }),
+        };
+    };
+    match answer {
         ClientResponseBody::CancellationSuccess(job) => match options.output {
             Format::Text => output::line(format!("Cancelling job {job}")),
             Format::Json => output::json(&JsonCancelled { job, cancelling: true }),
@@ -63,4 +68,17 @@ pub(crate) fn execute(options: &CancelOptions) -> Result<()> {
         }
         _ => Err(unexpected("CancelJob")),
     }
+}
+
+/// Cancels a job; nothing is done, or answered, where that was done before.
+async fn cancel(cluster: &Cluster, job: JobId) -> Result<Option<ClientResponseBody>> {
+    let mut connection = cluster.connect().await?;
+    // A job that is not known is an error of the cancellation.
+    if let Ok(ClientResponseBody::JobDetails(details)) =
+        connection.request(ClientRequestBody::RequestJobDetails(job)).await
+        && details.summary.status == JobStatus::Canceled
+    {
+        return Ok(None);
+    }
+    connection.request(ClientRequestBody::CancelJob(job)).await.map(Some)
 }

@@ -1,3 +1,4 @@
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use crate::yarn::locate;
 
 /// Longest time that connecting takes, handshake included, before the user is told.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What to do when nobody answers.
+const CHECK_ADDRESS: &str = "check the address (-m HOST:PORT) and `flink-yarn standalone status`; `flink-yarn standalone \
+                             start` starts a cluster here; `flink-yarn run -t local` needs none";
 
 /// Which cluster a command speaks to.
 #[derive(Debug, Clone, Default, Args)]
@@ -69,7 +74,7 @@ impl ClusterOptions {
             Some(record) => record.tls,
             None => settings::get(configuration, &options::SECURITY_SSL_INTERNAL_ENABLED)?,
         };
-        let material = if tls { Some(self.client_keys(configuration)?) } else { None };
+        let material = if tls { Some(self.client_keys(configuration, &address, &origin)?) } else { None };
         Ok(Some(Cluster {
             address,
             origin,
@@ -106,18 +111,42 @@ impl ClusterOptions {
         Ok(record.map(|record| (record.address.clone(), "flink-yarn standalone start".to_owned())))
     }
 
-    fn client_keys(&self, configuration: &Configuration) -> Result<TlsMaterial> {
+    fn client_keys(&self, configuration: &Configuration, address: &str, origin: &str) -> Result<TlsMaterial> {
         let folder = match settings::get(configuration, &options::SECURITY_DIRECTORY)? {
             Some(folder) => PathBuf::from(folder),
             None => self.directory.folder()?.security(),
         };
         authority::load_material(&folder, Role::Client).map_err(|error| {
-            ClientError::usage("the keys for connecting to the cluster cannot be read").because(&error).hint(
-                "name the folder with the cluster's keys with -D security.directory=DIR, or use -D \
-                 security.ssl.internal.enabled=false for a cluster without TLS",
-            )
+            // Where nobody listens, keys are of no use, and the address is what is wrong.
+            if let Err(reason) = try_to_connect(address) {
+                return unreachable(address, origin, &reason, CHECK_ADDRESS);
+            }
+            ClientError::usage(format!("the keys for connecting to the cluster at {address} cannot be read"))
+                .because(&error)
+                .hint(
+                    "name the folder with the cluster's keys with -D security.directory=DIR, or use -D \
+                     security.ssl.internal.enabled=false for a cluster without TLS",
+                )
         })
     }
+}
+
+/// Whether somebody listens at `host:port`.
+fn try_to_connect(address: &str) -> std::io::Result<()> {
+    let mut result = Err(std::io::ErrorKind::AddrNotAvailable.into());
+    for socket in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&socket, CONNECT_TIMEOUT) {
+            Ok(_) => return Ok(()),
+            Err(error) => result = Err(error),
+        }
+    }
+    result
+}
+
+fn unreachable(address: &str, origin: &str, error: &dyn std::error::Error, hint: &str) -> ClientError {
+    ClientError::new(Exit::Unreachable, format!("no JobManager answers at {address} (from {origin})"))
+        .because(error)
+        .hint(hint)
 }
 
 /// Whether a session on YARN was started later than the standalone cluster of this host.
@@ -208,18 +237,13 @@ impl Cluster {
 
     fn unreachable(&self, error: &HandshakeError) -> ClientError {
         let hint = match error {
-            HandshakeError::Connect { .. } | HandshakeError::TimedOut(_) => {
-                "check the address (-m HOST:PORT) and `flink-yarn standalone status`; `flink-yarn standalone start` \
-                 starts a cluster here; `flink-yarn run -t local` needs none"
-            }
+            HandshakeError::Connect { .. } | HandshakeError::TimedOut(_) => CHECK_ADDRESS,
             HandshakeError::Tls(_) | HandshakeError::NotOurProtocol | HandshakeError::Broken(_) => {
                 "both sides need the same security.ssl.internal.enabled, and keys of the same cluster (security.directory)"
             }
             _ => "the JobManager's log says more: flink-yarn logs --jobmanager",
         };
-        ClientError::new(Exit::Unreachable, format!("no JobManager answers at {} (from {})", self.address, self.origin))
-            .because(error)
-            .hint(hint)
+        unreachable(&self.address, &self.origin, error, hint)
     }
 }
 
@@ -326,8 +350,21 @@ mod tests {
     #[test]
     fn missing_keys_and_clusters_say_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
-        let error = options(folder.path(), Some("h:1")).find(&Configuration::default()).unwrap_err();
-        assert!(error.to_string().contains("security.directory=DIR"), "{error}");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let find = |address: &str| options(folder.path(), Some(address)).find(&Configuration::default()).unwrap_err();
+        let error = find(&address);
+        assert_eq!(error.exit(), Exit::Usage);
+        assert!(
+            error.to_string().contains("security.directory=DIR") && error.to_string().contains(&address),
+            "{error}"
+        );
+        drop(listener);
+        for address in [&address, "no-such-host.invalid:6123"] {
+            let error = find(address);
+            assert_eq!(error.exit(), Exit::Unreachable);
+            assert!(error.to_string().contains(&format!("no JobManager answers at {address} (from -m)")), "{error}");
+        }
         let error = options(folder.path(), None).require(&Configuration::default()).unwrap_err();
         assert_eq!(error.exit(), Exit::Unreachable);
         assert!(error.to_string().contains("standalone start"), "{error}");

@@ -8,7 +8,7 @@ use crate::error::{ClientError, Exit, Result};
 use crate::output::{self, Format};
 use crate::program::{Planned, Planner, Program, ProgramArguments, StandardOutput};
 use crate::run::{block_on, duration};
-use crate::settings::ConfigurationOptions;
+use crate::settings::{self, ConfigurationOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,7 +40,7 @@ enum PlanFormat {
 )]
 pub(crate) struct InfoOptions {
     /// Parallelism of operators that have none of their own
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = settings::at_least_one)]
     parallelism: Option<u32>,
 
     /// How the plan is written

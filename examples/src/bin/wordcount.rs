@@ -1,6 +1,7 @@
 //! Counts words: maximal runs of alphanumeric characters.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use flink::files::InvalidUtf8;
 use flink::prelude::*;
 use flink_examples::wordcount;
 
@@ -16,12 +17,55 @@ struct Arguments {
     /// Replace what is in the folder
     #[arg(long)]
     overwrite: bool,
+    /// What to do with bytes that are not UTF-8
+    #[arg(long, value_enum, default_value_t, value_name = "POLICY")]
+    invalid_utf8: Policy,
 }
 
-fn main() -> Result<(), BoxError> {
-    let Arguments { input, output, overwrite } = Arguments::parse();
-    let env = StreamExecutionEnvironment::get_execution_environment()?;
-    wordcount::build(&env, &input, &output, overwrite);
-    env.execute("WordCount")?;
+/// What to do with bytes that are not UTF-8.
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Policy {
+    /// End with an error that names file and byte
+    #[default]
+    Fail,
+    /// Put U+FFFD, the replacement character, in their place
+    Replace,
+    /// Leave out the line, and count it (accumulator skipped_lines)
+    Skip,
+}
+
+impl From<Policy> for InvalidUtf8 {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Fail => Self::Fail,
+            Policy::Replace => Self::Replace,
+            Policy::Skip => Self::SkipAndCount,
+        }
+    }
+}
+
+/// An error, with the option of this program for what it names of the API.
+struct Advised(ExecuteError);
+
+impl std::fmt::Debug for Advised {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = format!("{:?}", self.0);
+        f.write_str(&text)?;
+        for (name, option) in
+            [("TextFileSink::overwrite", "--overwrite"), ("TextFileSource::on_invalid_utf8", "--invalid-utf8")]
+        {
+            if text.contains(name) {
+                write!(f, "\n{name} is {option} here")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Advised> {
+    let Arguments { input, output, overwrite, invalid_utf8 } = Arguments::parse();
+    let env = StreamExecutionEnvironment::get_execution_environment().map_err(Advised)?;
+    wordcount::build(&env, &input, &output, overwrite, invalid_utf8.into());
+    env.execute("WordCount").map_err(Advised)?;
     Ok(())
 }

@@ -65,7 +65,8 @@ impl StandaloneOptions {
         match &self.action {
             Action::Start(options) => options.format(),
             Action::Status(options) => options.format(),
-            Action::Stop(_) | Action::Launch | Action::End(_) => Format::Text,
+            Action::Stop(options) => options.format(),
+            Action::Launch | Action::End(_) => Format::Text,
         }
     }
 }

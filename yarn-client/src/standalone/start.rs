@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use flink_console::human;
 use flink_graph::Configuration;
 use flink_graph::configuration::options;
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody};
@@ -13,7 +14,6 @@ use super::{keys, stop, workers};
 use crate::cluster_directory::{ClusterDirectory, ClusterDirectoryOption, ClusterRecord, ProcessRecord};
 use crate::connection::{Cluster, unexpected};
 use crate::error::{ClientError, Exit, Result};
-use crate::human;
 use crate::output::{self, Format};
 use crate::run::block_on;
 use crate::settings::{self, ConfigurationOptions};
@@ -29,11 +29,11 @@ const REGISTRATION_PAUSE: Duration = Duration::from_millis(10);
 #[command(after_help = super::EXAMPLES)]
 pub(super) struct StartOptions {
     /// Number of TaskManagers on this host (default: one for each line of `workers` in the configuration folder, else 1)
-    #[arg(short = 'n', long, visible_short_alias = 't', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(short = 'n', long, visible_short_alias = 't', value_name = "N", value_parser = settings::up_to_a_thousand)]
     taskmanagers: Option<u32>,
 
     /// Slots of each TaskManager
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = settings::at_least_one)]
     slots: Option<u32>,
 
     /// File with the hosts of the TaskManagers, one a line; others than this one are reached through ssh
@@ -281,9 +281,10 @@ impl Start {
         if format == Format::Json {
             return output::json(&JsonStarted { address, rest, taskmanagers, slots, directory });
         }
-        let plural = if taskmanagers == 1 { "" } else { "s" };
+        let plural = |number: u64| if number == 1 { "" } else { "s" };
+        let (managers, of_slots) = (plural(taskmanagers as u64), plural(slots.into()));
         output::line(format!(
-            "Started a JobManager at {address} and {taskmanagers} TaskManager{plural} with {slots} slot(s) each in {}",
+            "Started a JobManager at {address} and {taskmanagers} TaskManager{managers} with {slots} slot{of_slots} each in {}",
             human::duration(began.elapsed())
         ))?;
         if let Some(url) = rest {

@@ -1,12 +1,13 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::launch;
 use super::process::ProcessId;
 use crate::cluster_directory::{ClusterDirectoryOption, ClusterRecord, ProcessRecord};
 use crate::error::{ClientError, Result};
-use crate::output;
+use crate::output::{self, Format};
 use crate::run::block_on;
 
 /// Time that a process has to end in an orderly way.
@@ -21,20 +22,44 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_m
 /// Options of `standalone stop`.
 #[derive(Debug, Args)]
 pub(super) struct StopOptions {
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+
     #[command(flatten)]
     directory: ClusterDirectoryOption,
+}
+
+/// What became of the processes of a cluster.
+#[derive(Serialize)]
+struct JsonStopped {
+    stopped: usize,
+    processes: usize,
+}
+
+impl StopOptions {
+    /// How result and errors are told.
+    pub(super) fn format(&self) -> Format {
+        self.output
+    }
 }
 
 /// Runs the command.
 pub(super) fn execute(options: &StopOptions) -> Result<()> {
     let directory = options.directory.folder()?;
     if directory.read()?.is_none() {
+        if options.output == Format::Json {
+            return output::json(&JsonStopped { stopped: 0, processes: 0 });
+        }
         return output::line(format!("No cluster runs in {}", directory.path().display()));
     }
     let _lock = directory.lock()?;
     let Some(record) = directory.read()? else { return Ok(()) };
     let ended = end_all(&record)?;
     directory.remove_record()?;
+    if options.output == Format::Json {
+        return output::json(&JsonStopped { stopped: ended, processes: record.processes.len() });
+    }
     let gone = record.processes.len() - ended;
     let note = if gone == 0 { String::new() } else { format!(" ({gone} had ended before)") };
     output::line(format!("Stopped {ended} of {} processes{note}", record.processes.len()))

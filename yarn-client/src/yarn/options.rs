@@ -2,6 +2,8 @@ use clap::Args;
 use flink_graph::Configuration;
 use flink_graph::configuration::{ConfigValue, MemorySize, options};
 
+use crate::settings;
+
 /// Options of a cluster on YARN that is about to be started. Each has a configuration key, too.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "New application on YARN")]
@@ -15,7 +17,7 @@ pub(crate) struct DeploymentOptions {
     taskmanager_memory: Option<MemorySize>,
 
     /// Slots of a TaskManager (-ys, in `session` -s)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = settings::at_least_one)]
     slots: Option<u32>,
 
     /// Queue to submit to (-qu, -yqu)

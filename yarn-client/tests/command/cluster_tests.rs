@@ -9,6 +9,7 @@ use crate::harness::{Test, command, end, eventually, flink_yarn, program};
 
 pub(crate) const TESTS: &[Test] = &[
     ("usage_errors_are_one_message", usage_errors_are_one_message),
+    ("bash_completes_behind_commands", bash_completes_behind_commands),
     ("closed_output_is_no_panic", closed_output_is_no_panic),
     ("a_full_disk_is_told", a_full_disk_is_told),
     ("standalone_life", standalone_life),
@@ -28,20 +29,57 @@ fn usage_errors_are_one_message() {
         assert!(ended.stderr.starts_with("error: ") && !ended.stderr.contains("panicked"), "{}", ended.stderr);
     };
     check(&["run"], "no PROGRAM is given");
-    check(&["run", "no-such-program"], "no program `no-such-program` in ");
+    check(&["run", "no-such-program"], "no program `no-such-program` in the folders of PATH");
     check(&["run", "./none"], "No such file");
-    check(&["run", "-p", "x", "a"], "invalid value 'x'");
+    check(&["run", "-p", "x", "a"], "`x` is not a whole number of at least 1, for example 4");
     check(&["runn"], "'run'");
     check(&["list", "--al"], "--all");
     check(&["list", "-D", "heartbeat.timeout=x"], "is not a duration");
     check(&["list", "--config-dir", "none"], "does not exist");
     check(&["list", "-m", "a:b"], "HOST:PORT");
-    check(&["list", "-m", "localhost:1"], "security.directory=DIR");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    check(&["list", "-m", &listener.local_addr().unwrap().to_string()], "security.directory=DIR");
+    let closed = flink_yarn(folder.path(), &["list", "-m", "localhost:1"]);
+    closed.expect(3, "no JobManager answers at localhost:1 (from -m)");
+    check(&["run", "-D", "paralelism.default=2", "a"], "did you mean `parallelism.default`?");
+    check(&["run", "-p", "0", "a"], "is not a whole number of at least 1, for example 4");
+    check(&["standalone", "start", "-n", "none"], "is not a whole number of at least 1, for example 4");
+    check(&["run", "/"], "is a folder");
+    check(&["standalone", "start", "--workers", "none"], "hint: name a file with one host a line");
+    let json = flink_yarn(folder.path(), &["list", "--al", "--output", "json"]).expect(2, "").stderr;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["error"]["hint"], "a similar argument exists: '--all'", "{json}");
     assert!(flink_yarn(folder.path(), &["--version"]).expect(0, "").stdout.starts_with("flink-yarn "));
     assert!(flink_yarn(folder.path(), &["help", "run"]).expect(0, "").stdout.contains("Examples:"));
     for shell in ["bash", "zsh", "fish"] {
         assert!(flink_yarn(folder.path(), &["completions", shell]).expect(0, "").stdout.contains("standalone"));
     }
+}
+
+/// What bash offers, with the script sourced, for the last of these words.
+fn completed_by_bash(script: &Path, words: &[&str]) -> Vec<String> {
+    let line = "source \"$1\"; shift; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_LINE=\"$*\"; \
+                _flink-yarn flink-yarn \"${@: -1}\" \"${@: -2:1}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["--norc", "--noprofile", "-c", line, "bash"]).arg(script).arg("flink-yarn").args(words);
+    let done = end(bash.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).expect(0, "");
+    done.stdout.split_whitespace().map(str::to_owned).collect()
+}
+
+fn bash_completes_behind_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("completions");
+    fs::write(&script, flink_yarn(folder.path(), &["completions", "bash"]).expect(0, "").stdout).unwrap();
+    let check = |words: &[&str], expect: &[&str]| {
+        assert_eq!(completed_by_bash(&script, words), expect, "{words:?}");
+    };
+    check(&["stand"], &["standalone"]);
+    check(&["run", "--par"], &["--parallelism"]);
+    check(&["standalone", "s"], &["start", "stop", "status"]);
+    check(&["standalone", "start", "--sl"], &["--slots"]);
+    check(&["help", "jobm"], &["jobmanager"]);
+    let targets = ["local", "remote", "yarn-session", "yarn-application", "yarn-per-job"];
+    check(&["run", "-t", ""], &targets);
 }
 
 fn closed_output_is_no_panic() {
@@ -93,7 +131,7 @@ fn standalone_life() {
     let folder = state.path();
     let start = ["standalone", "start", "-n", "2", "-s", "3", "-D", FREE_PORT];
     let started = flink_yarn(folder, &start).expect(0, "");
-    assert!(started.stdout.contains("2 TaskManagers with 3 slot(s) each"), "{}", started.stdout);
+    assert!(started.stdout.contains("2 TaskManagers with 3 slots each"), "{}", started.stdout);
     let own = folder.join("flink-yarn");
     assert_eq!(mode(&own.join("security")), 0o700);
     for secret in ["security/authority-key.pem", "security/client-key.pem", "security/rest-token"] {
@@ -131,7 +169,11 @@ fn standalone_json_and_no_tls() {
     let status = flink_yarn(folder, &["standalone", "status", "--cluster-dir", "c", "--output", "json"]).expect(0, "");
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!((&status["tls"], &status["processes"][1]["running"]), (&false.into(), &true.into()));
-    flink_yarn(folder, &["standalone", "stop", "--cluster-dir", "c"]).expect(0, "");
+    for (stopped, processes) in [(2, 2), (0, 0)] {
+        let words = ["standalone", "stop", "--cluster-dir", "c", "--output", "json"];
+        let told: serde_json::Value = serde_json::from_str(&flink_yarn(folder, &words).expect(0, "").stdout).unwrap();
+        assert_eq!((&told["stopped"], &told["processes"]), (&stopped.into(), &processes.into()));
+    }
 }
 
 fn standalone_start_fails_with_the_log() {
