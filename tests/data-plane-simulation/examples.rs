@@ -47,7 +47,7 @@ fn wordcount_counts_the_words_of_files() {
         (0..3).for_each(|number| fs::write(input.join(format!("part-{number}")), TEXT).unwrap());
         cluster.expand(80);
         let env = cluster.environment();
-        wordcount::build(&env, input.to_str().unwrap(), output.to_str().unwrap(), false);
+        wordcount::build(&env, input.to_str().unwrap(), output.to_str().unwrap(), false, Default::default());
         env.execute("wordcount").unwrap();
         assert_eq!(lines_below(&output), counted(&format!("{TEXT}\n{TEXT}\n{TEXT}")));
     });
@@ -150,5 +150,30 @@ fn the_keyed_count_ends_with_and_without_a_rate() {
         keyed_count::build(&env, 10, 300, (seed % 2 == 0).then_some(100_000.0));
         env.execute("keyed_count").unwrap();
         assert_eq!(cluster.outcome().records, 300);
+    });
+}
+
+/// The largest count of each key is the number of its events.
+#[test]
+fn the_keyed_count_counts_the_events_of_each_key() {
+    let mut expected = BTreeMap::<u64, u64>::new();
+    (0..300).for_each(|index| *expected.entry(keyed_count::key_of(index, 10)).or_default() += 1);
+    for_seeds(SEEDS, |seed| {
+        let cluster = Cluster::new(seed);
+        cluster.expand(64);
+        let env = cluster.environment();
+        let counts = if seed % 2 == 0 {
+            keyed_count::counts(&env, 10, 300).execute_and_collect("counts").unwrap()
+        } else {
+            let paced = keyed_count::paced_counts(&env, 10, 300, 100_000.0);
+            paced.map(|event| (event.key, event.count)).execute_and_collect("counts").unwrap()
+        };
+        assert_eq!(counts.len(), 300);
+        let mut largest = BTreeMap::<u64, u64>::new();
+        for (key, count) in counts {
+            let kept = largest.entry(key).or_default();
+            *kept = count.max(*kept);
+        }
+        assert_eq!(largest, expected);
     });
 }

@@ -19,11 +19,27 @@ fn results(cluster: &Cluster, options: &[&str], name: &str) -> BTreeMap<&'static
     assert_eq!(entries, visible(&output).len(), "something hidden stays beside the result");
     let counted = run(&["keyed_count", "--keys", "1000", "--events", "50000"]);
     assert!(counted[0].starts_with("50000 events of 1000 keys in"), "{counted:?}");
+    // Latencies are measured from the third second on.
+    let paced = run(&["keyed_count", "--keys", "100", "--events", "8000", "--rate", "2000"]);
+    assert!(paced[0].starts_with("8000 events of 100 keys in"), "{paced:?}");
+    assert_percentiles(&paced[1]);
     BTreeMap::from([
         ("wordcount", lines(&output)),
         ("cluster_tour", run(&["cluster_tour", "--last", "100000"])),
         ("custom_source", run(&["custom_source", "--limit", "100000"])),
     ])
+}
+
+/// `latency in µs: p50 1, p90 2, p99 3, p99.9 4, max 5`, none below the one before.
+fn assert_percentiles(line: &str) {
+    let told = line.strip_prefix("latency in µs: ").unwrap_or_else(|| panic!("{line}"));
+    let (names, values): (Vec<_>, Vec<u64>) = told
+        .split(", ")
+        .map(|part| part.split_once(' ').unwrap())
+        .map(|(name, value)| (name, value.parse::<u64>().unwrap()))
+        .unzip();
+    assert_eq!(names, ["p50", "p90", "p99", "p99.9", "max"], "{line}");
+    assert!(values[4] > 0 && values.is_sorted(), "{line}");
 }
 
 /// What a plain program finds.

@@ -1,7 +1,8 @@
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, lines};
 use crate::misbehaving::MISBEHAVE;
+use crate::process::eventually;
 use crate::programs::program;
 
 #[test]
@@ -39,12 +40,12 @@ fn missing_inputs_and_existing_outputs_are_found_before_anything_is_submitted() 
     let wordcount = program("wordcount");
     let (input, output) = (cluster.place("in.txt"), cluster.place("out"));
     let run = |target: &str| cluster.call(&["run", "-t", target, &wordcount, "--input", &input, "--output", &output]);
-    run("remote").expect(4, &[&input, "No such file"]);
+    run("remote").expect(4, &[&input, "No such file", "hint: no job was submitted"]);
     run("local").expect(1, &[&input, "No such file"]);
     std::fs::write(&input, "to be or not to be\n").unwrap();
     run("remote").expect(0, &[]);
-    run("remote").expect(4, &[&output, "not empty"]);
-    run("local").expect(1, &[&output, "not empty"]);
+    run("remote").expect(4, &[&output, "not empty", "TextFileSink::overwrite is --overwrite here"]);
+    run("local").expect(1, &[&output, "not empty", "TextFileSink::overwrite is --overwrite here"]);
     assert_eq!(cluster.rest("/v1/jobs/overview")["jobs"].as_array().unwrap().len(), 1);
 }
 
@@ -65,7 +66,10 @@ fn what_is_told_as_json_is_json() {
     assert_eq!(told(&[&["info"], &json[..], &[MISBEHAVE, "endless"]].concat(), 0)["name"], "endless");
     let detached = told(&[&["run", "-d"], &json[..], &[MISBEHAVE, "endless"]].concat(), 0);
     let job = detached["job-id"].as_str().unwrap().to_owned();
-    told(&[&["cancel"], &json[..], &[&job]].concat(), 0);
+    assert_eq!(told(&[&["cancel"], &json[..], &[&job]].concat(), 0)["cancelling"], true);
+    eventually("it is canceled", || cluster.state(&job) == "CANCELED");
+    assert_eq!(told(&[&["cancel"], &json[..], &[&job]].concat(), 0)["cancelling"], false);
+    assert_eq!(cluster.call(&["cancel", &job]).expect(0, &[]).stdout, format!("Job {job} is CANCELED already\n"));
     // An error is the last line of standard error.
     let error_of = |words: &[&str], code: i64| {
         let ended = cluster.call(words).expect(i32::try_from(code).unwrap(), &[]);
@@ -88,4 +92,47 @@ fn unknown_jobs_are_not_canceled() {
     let unknown = "0123456789abcdef0123456789abcdef";
     cluster.call(&["cancel", unknown]).expect(1, &[unknown]);
     cluster.call(&["logs", "--job", unknown]).expect(1, &[unknown]);
+}
+
+/// The program prints what its client knows already: it is told once, with what to do.
+#[test]
+fn a_failure_is_told_once() {
+    let cluster = Cluster::start(1, 1, &[]);
+    let ended = cluster.misbehave(&[], &["fail", "3"]).expect(1, &["Error: job ", "hint: what its tasks printed"]);
+    assert_eq!(ended.stderr.matches("number 3 is not to my taste").count(), 1, "{}", ended.stderr);
+    assert!(!ended.stderr.contains("error: "), "{}", ended.stderr);
+}
+
+#[test]
+fn a_task_manager_is_ready_when_it_has_registered() {
+    let cluster = Cluster::start(1, 1, &[]);
+    let configuration = cluster.place("flink-yarn/taskmanager-0");
+    let registers = "registers with the JobManager at ";
+    let another = cluster.spawn(&["taskmanager", "--config-dir", &configuration]);
+    eventually("it is ready", || another.shown() == "TaskManager is ready; Ctrl-C ends it\n");
+    assert!(another.said().contains(&format!("{registers}{}", cluster.address())), "{}", another.said());
+    assert_eq!(cluster.status()["overview"]["task_managers"], 2);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let soon = "taskmanager.registration.timeout=500 ms";
+    let alone = cluster.call(&["taskmanager", "--config-dir", &configuration, "-m", &closed, "-D", soon]);
+    let alone = alone.expect(1, &[&format!("{registers}{closed}"), "no JobManager has accepted this TaskManager"]);
+    assert_eq!(alone.stdout, "");
+}
+
+#[test]
+fn what_is_not_text_fails_is_replaced_or_is_left_out() {
+    let cluster = Cluster::none();
+    let wordcount = program("wordcount");
+    let (input, output) = (cluster.place("in.txt"), cluster.place("out"));
+    std::fs::write(&input, b"to be\nor\xff not\n").unwrap();
+    let run = |policy: &[&str]| {
+        let fixed =
+            ["run", "-t", "local", "-p", "1", &wordcount, "--input", &input, "--output", &output, "--overwrite"];
+        cluster.call(&[&fixed, policy].concat())
+    };
+    run(&[]).expect(1, &["byte 8", "TextFileSource::on_invalid_utf8 is --invalid-utf8 here"]);
+    run(&["--invalid-utf8", "replace"]).expect(0, &[]);
+    assert_eq!(lines(&output), ["be 1", "not 1", "or 1", "to 1"]);
+    run(&["--invalid-utf8", "skip"]).expect(0, &[]);
+    assert_eq!(lines(&output), ["be 1", "to 1"]);
 }
