@@ -185,7 +185,7 @@ impl TaskManagerCore {
         let Phase::Operational { heartbeat_at, measure_at } = &mut self.phase else { return };
         if *heartbeat_at > now + interval {
             *heartbeat_at = now + interval;
-            *measure_at = *heartbeat_at - interval / 4;
+            *measure_at = heartbeat_at.saturating_sub(interval / 4);
         }
         let beat = now >= *heartbeat_at;
         let measure = now >= *measure_at;
@@ -194,7 +194,7 @@ impl TaskManagerCore {
         }
         if measure {
             // A little before the next heartbeat, so that it carries fresh figures.
-            let before = *heartbeat_at - interval / 4;
+            let before = heartbeat_at.saturating_sub(interval / 4);
             *measure_at = if before > now { before } else { before + interval };
         }
         if measure {

@@ -520,6 +520,19 @@ fn heartbeats_carry_what_there_is() {
     assert!(actions.contains(&Action::SendToWorker { worker: WorkerId(0), message: ToWorker::RequestMetrics }));
 }
 
+/// Whoever watches a short job sees its figures.
+#[test]
+fn heartbeats_come_often_while_a_task_is_young() {
+    let beats =
+        |bench: &mut Bench| bench.silence(Duration::from_secs(4)).iter().filter(|what| *what == "jm Heartbeat").count();
+    assert_eq!(beats(&mut Bench::working()), 4);
+    let mut bench = Bench::running();
+    assert_eq!(beats(&mut bench), 32);
+    bench.heartbeat(&[JOB], &[attempt(0)]);
+    bench.pass(Duration::from_secs(10));
+    assert_eq!(beats(&mut bench), 4);
+}
+
 #[test]
 fn newer_tokens_are_stored_and_named_in_heartbeats() {
     let mut bench = Bench::registered();

@@ -41,7 +41,7 @@ fn usage_errors_are_one_message() {
     check(&["list", "-m", &listener.local_addr().unwrap().to_string()], "security.directory=DIR");
     let closed = flink_yarn(folder.path(), &["list", "-m", "localhost:1"]);
     closed.expect(3, "no JobManager answers at localhost:1 (from -m)");
-    check(&["run", "-D", "paralelism.default=2", "a"], "did you mean `parallelism.default`?");
+    check(&["list", "-D", "paralelism.default=2"], "did you mean `parallelism.default`?");
     check(&["run", "-p", "0", "a"], "is not a whole number of at least 1, for example 4");
     check(&["standalone", "start", "-n", "none"], "is not a whole number of at least 1, for example 4");
     check(&["run", "/"], "is a folder");
@@ -59,7 +59,7 @@ fn usage_errors_are_one_message() {
 /// What bash offers, with the script sourced, for the last of these words.
 fn completed_by_bash(script: &Path, words: &[&str]) -> Vec<String> {
     let line = "source \"$1\"; shift; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_LINE=\"$*\"; \
-                _flink-yarn flink-yarn \"${@: -1}\" \"${@: -2:1}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+                entry=$(complete -p flink-yarn); entry=${entry#*-F }; ${entry%% *} flink-yarn \"${@: -1}\" \"${@: -2:1}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
     let mut bash = std::process::Command::new("bash");
     bash.args(["--norc", "--noprofile", "-c", line, "bash"]).arg(script).arg("flink-yarn").args(words);
     let done = end(bash.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).expect(0, "");
