@@ -224,6 +224,21 @@ impl Error {
         self.remote().is_some_and(|exception| exception.simple_class() == simple_class)
     }
 
+    /// Whether a ResourceManager says that the ApplicationMaster's attempt is not, or not any more, one of its own.
+    #[must_use]
+    pub fn is_unknown_attempt(&self) -> bool {
+        match self {
+            Self::Remote(exception) => matches!(
+                exception.simple_class(),
+                "ApplicationAttemptNotFoundException" | "ApplicationNotFoundException" | "InvalidToken"
+            ),
+            Self::Authentication { reason, .. } => {
+                matches!(&**reason, AuthenticationError::Refused { class, .. } if class.ends_with("InvalidToken"))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether another try, later, may succeed without anybody changing anything.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -248,5 +263,31 @@ fn connect_advice(endpoint: &Endpoint) -> String {
         String::new()
     } else {
         format!("; check {} and that the {} runs", endpoint.key, endpoint.service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_some_exceptions_say_that_the_attempt_is_not_known() {
+        let remote = |class: &str| -> Error {
+            RemoteException { class: format!("a.b.{class}"), message: String::new(), host: String::new() }.into()
+        };
+        let refused = |class: &str| Error::Authentication {
+            endpoint: Endpoint::new("ResourceManager", "rm", 1),
+            reason: Box::new(AuthenticationError::Refused { class: class.to_owned(), message: String::new() }),
+        };
+        for error in [
+            remote("ApplicationAttemptNotFoundException"),
+            remote("SecretManager$InvalidToken"),
+            refused("a.SecretManager$InvalidToken"),
+        ] {
+            assert!(error.is_unknown_attempt(), "{error}");
+        }
+        for error in [remote("ApplicationMasterNotRegisteredException"), refused("a.AccessControlException")] {
+            assert!(!error.is_unknown_attempt(), "{error}");
+        }
     }
 }

@@ -38,8 +38,9 @@
 //!
 //! let patience = RetryPolicy::patient(Duration::from_secs(600));
 //! let master = ApplicationMaster::new(&configuration, token.clone())?.with_retry(patience);
-//! let registration = master.register("host", 4242, "http://host:4242/").await?;
-//! println!("containers have at most {}", registration.maximum);
+//! if let Some(registration) = master.register("host", 4242, "http://host:4242/").await? {
+//!     println!("containers have at most {}", registration.maximum);
+//! }
 //!
 //! let asks = vec![ResourceRequest::anywhere(1, Resource::new(256, 1), 2, 0)];
 //! let response = master.allocate(&AllocateRequest { asks, ..AllocateRequest::default() }).await?;

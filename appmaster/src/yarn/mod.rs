@@ -17,6 +17,10 @@ mod token_schedule;
 #[cfg(feature = "yarn")]
 mod service;
 
+/// Whether this attempt still counts at the ResourceManager.
+#[cfg(feature = "yarn")]
+mod fencing;
+
 /// What is run in a TaskManager's container.
 #[cfg(feature = "yarn")]
 mod launch;

@@ -14,6 +14,7 @@ use super::driver::{
     Action, AllocateRequest, Allocation, CompletedContainer, Container, DriverConfig, Event, Node, REQUEST, Resource,
     ResourceManagerDriver,
 };
+use super::fencing::Fencing;
 use super::launch::TaskManagerLaunch;
 use super::node_managers::{self, NodeManagers};
 use crate::job_manager::ClusterResources;
@@ -25,8 +26,8 @@ const QUEUE: usize = 4096;
 /// How long a restarted ResourceManager is waited for before the registration is tried anew.
 const REGISTRATION_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Answers in a row by which the ResourceManager does not know our token before they are believed.
-const FOREIGN_ANSWERS: u32 = 3;
+/// Pause between two tries to register again.
+const REGISTRATION_PAUSE: Duration = Duration::from_secs(1);
 
 /// Pause between two lines in the log about a ResourceManager that cannot be reached.
 const COMPLAIN_AGAIN: Duration = Duration::from_secs(30);
@@ -58,7 +59,7 @@ pub struct ContainerService {
     node_managers: NodeManagers,
     inputs: mpsc::Sender<Input>,
     queue: mpsc::Receiver<Input>,
-    foreign_answers: u32,
+    fencing: Fencing,
     /// The number of containers that was last asked for.
     asked: u32,
     /// The hosts that the ResourceManager may keep as asked for.
@@ -72,7 +73,8 @@ pub struct ContainerService {
 enum Input {
     Driver(Event),
     Allocated(Result<hadoop::AllocateResponse, Error>),
-    Registered(Result<Registration, Error>),
+    /// Nothing is told to who was registered already.
+    Registered(Result<Option<Registration>, Error>),
 }
 
 impl ContainerService {
@@ -104,7 +106,7 @@ impl ContainerService {
             node_managers: NodeManagers::new(configuration),
             inputs,
             queue,
-            foreign_answers: 0,
+            fencing: Fencing::default(),
             asked: 0,
             asked_hosts: BTreeSet::new(),
             asked_last: None,
@@ -115,7 +117,7 @@ impl ContainerService {
 
     /// Asks, starts, gives back, until the application cannot go on. Dropping the future stops it. It does not end with
     /// the JobManager.
-    pub async fn run(mut self, registration: Registration) -> ServiceEnd {
+    pub async fn run(mut self, registration: Option<Registration>) -> ServiceEnd {
         let mut resources = self.handle.resources().await;
         self.take(Input::Registered(Ok(registration))).await;
         let timer = tokio::time::sleep(Duration::ZERO);
@@ -162,7 +164,12 @@ impl ContainerService {
 
     async fn act(&mut self, action: Action) {
         match action {
-            Action::Register => self.register(),
+            Action::Register => {
+                tracing::warn!(
+                    "the ResourceManager does not know this ApplicationMaster: it was restarted; registering again"
+                );
+                self.register(Duration::ZERO);
+            }
             Action::Allocate(request) => self.allocate(request),
             Action::StartContainer(container) => self.start(&container),
             Action::StopContainer { container, .. } => self.stop(&container),
@@ -189,19 +196,25 @@ impl ContainerService {
         }
     }
 
-    fn register(&mut self) {
-        tracing::warn!("the ResourceManager does not know this ApplicationMaster: it was restarted; registering again");
+    fn register(&mut self, pause: Duration) {
         self.response_id = 0;
         let patience = RetryPolicy::patient(REGISTRATION_PATIENCE);
         let application_master = self.application_master.clone().with_retry(patience);
         let ((host, port, url), inputs) = (self.registered_as.clone(), self.inputs.clone());
         tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
             let registration = application_master.register(&host, port, &url).await;
             let _ = inputs.send(Input::Registered(registration)).await;
         });
     }
 
-    fn registered(&mut self, registration: Registration) -> Event {
+    fn registered(&mut self, registration: Option<Registration>) -> Event {
+        self.fencing.known();
+        let Some(registration) = registration else {
+            // Its containers of before are known here, if it is not an attempt's first registration.
+            tracing::warn!("this ApplicationMaster is registered already: the answer to its registration was lost");
+            return Event::Registered { earlier: Vec::new(), largest: Resource::default() };
+        };
         tracing::info!(
             queue = registration.queue,
             largest = %registration.maximum,
@@ -217,11 +230,11 @@ impl ContainerService {
     }
 
     fn registration_failed(&mut self, error: &Error) {
-        if is_fenced(error) {
+        if self.fencing.failed(error) {
             self.end = Some(ServiceEnd::Fenced(error.to_string()));
         } else {
             self.complain(error);
-            self.register();
+            self.register(REGISTRATION_PAUSE);
         }
     }
 
@@ -281,7 +294,7 @@ impl ContainerService {
 
     fn allocated(&mut self, response: hadoop::AllocateResponse) -> Option<Event> {
         self.response_id = response.response_id;
-        self.foreign_answers = 0;
+        self.fencing.known();
         if let Some(heard) = self.asked_last.take() {
             self.asked_hosts = heard;
         }
@@ -326,13 +339,9 @@ impl ContainerService {
         if error.is_remote("ApplicationMasterNotRegisteredException") {
             return Some(Event::NotRegistered);
         }
-        if is_fenced(error) {
-            self.foreign_answers += 1;
-            // A ResourceManager that is just restarting may not know its applications yet.
-            if self.foreign_answers >= FOREIGN_ANSWERS {
-                self.end = Some(ServiceEnd::Fenced(error.to_string()));
-                return None;
-            }
+        if self.fencing.failed(error) {
+            self.end = Some(ServiceEnd::Fenced(error.to_string()));
+            return None;
         }
         let refused = error.remote().filter(|exception| is_refusal(exception.simple_class()));
         if let Some(exception) = refused {
@@ -408,18 +417,6 @@ async fn changed(resources: &mut watch::Receiver<ClusterResources>) -> Option<Cl
 
 fn resource(resource: hadoop::Resource) -> Resource {
     Resource { memory_mb: resource.memory_mb, vcores: resource.vcores }
-}
-
-/// True when the ResourceManager says that this attempt is not (any more) one of its own.
-fn is_fenced(error: &Error) -> bool {
-    match error {
-        Error::Remote(exception) => matches!(
-            exception.simple_class(),
-            "ApplicationAttemptNotFoundException" | "ApplicationNotFoundException" | "InvalidToken"
-        ),
-        Error::Authentication { reason, .. } => reason.to_string().contains("InvalidToken"),
-        _ => false,
-    }
 }
 
 /// True for exceptions that say that what is asked for can never be had.

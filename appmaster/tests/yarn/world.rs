@@ -16,10 +16,11 @@ const RESOURCE: Resource = Resource { memory_mb: 256, vcores: 1 };
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Faults(BTreeMap<&'static str, u32>);
 
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "lost answer",
     "lost request",
     "restart",
+    "unheard registration",
     "too many",
     "wrong container",
     "start failed",
@@ -309,10 +310,15 @@ impl World {
         match action {
             Action::Register => {
                 self.registered = true;
-                self.cached = None;
-                let delivered = self.containers.values().filter(|(_, state)| *state != State::Undelivered);
-                let earlier = delivered.map(|(container, _)| container.clone()).collect();
-                let largest = Resource { memory_mb: 8192, vcores: 4 };
+                // What a ResourceManager has allocated that is restarted then, nobody was told, and no node knows of.
+                for lost in self.cached.take().into_iter().flat_map(|allocation| allocation.containers) {
+                    self.containers.remove(&lost.id);
+                }
+                // What the lost answer told is not told again.
+                let (earlier, largest) = match self.happens("unheard registration", 30) {
+                    true => (Vec::new(), Resource::default()),
+                    false => (self.delivered(), Resource { memory_mb: 8192, vcores: 4 }),
+                };
                 self.after(5, 500, Due::Answer(Event::Registered { earlier, largest }));
             }
             Action::Allocate(request) => self.allocate(request),
@@ -329,6 +335,11 @@ impl World {
             Action::ReportLost { .. } | Action::Explain(_) => {}
             Action::Fail { reason } => panic!("seed {}: {reason}\n{}", self.seed, self.last_trace()),
         }
+    }
+
+    fn delivered(&self) -> Vec<Container> {
+        let delivered = self.containers.values().filter(|(_, state)| *state != State::Undelivered);
+        delivered.map(|(container, _)| container.clone()).collect()
     }
 
     fn allocate(&mut self, request: AllocateRequest) {
@@ -361,6 +372,7 @@ impl World {
         for id in &request.release {
             self.end(id, -105);
         }
+        self.check_held();
         let allocation = self.deliver();
         self.allocate_more();
         match self.draw(2) {
@@ -374,6 +386,15 @@ impl World {
                 all
             }
         }
+    }
+
+    /// In YARN's books: no more than what the driver holds, and what one round has allocated since. Answers that were lost are
+    /// given again before a request is read.
+    fn check_held(&self) {
+        let known: BTreeSet<&TaskManagerId> = self.driver.containers().map(|(id, _)| id).collect();
+        let told = self.containers.iter().filter(|(_, (_, state))| *state != State::Undelivered);
+        let kept: Vec<&TaskManagerId> = told.map(|(id, _)| id).filter(|id| !known.contains(id)).collect();
+        assert!(kept.is_empty(), "seed {}: {kept:?} are neither used nor given back\n{}", self.seed, self.last_trace());
     }
 
     fn deliver(&mut self) -> Allocation {

@@ -17,6 +17,7 @@ use crate::ipc::{Client, Identity, Method, Protocol, RetryPolicy, Settings};
 use crate::proto::rpc::{IpcConnectionContextProto, RequestHeaderProto, RpcRequestHeaderProto, RpcResponseHeaderProto};
 use crate::proto::security::RenewDelegationTokenResponseProto as Number;
 use crate::user::User;
+use crate::yarn::ApplicationMaster;
 
 const READ: Method = Method::idempotent("read");
 const WRITE: Method = Method::once("write");
@@ -74,7 +75,8 @@ async fn read_call(stream: &mut TcpStream) -> Option<Call> {
     let mut frame: Bytes = read_frame(stream, 1000).await.ok()??;
     let header = take_message(&mut frame).unwrap();
     let request: RequestHeaderProto = take_message(&mut frame).unwrap();
-    let number: Number = take_message(&mut frame).unwrap();
+    // What else is called has no number.
+    let number = take_message(&mut frame).unwrap_or(Number { new_expiry_time: 0 });
     Some(Call { header, method: request.method_name, number: number.new_expiry_time })
 }
 
@@ -92,11 +94,15 @@ fn answer(call: &Call, number: u64) -> Vec<u8> {
 }
 
 fn exception(call: &Call, class: &str, fatal: bool) -> Vec<u8> {
+    exception_saying(call, class, "not now", fatal)
+}
+
+fn exception_saying(call: &Call, class: &str, message: &str, fatal: bool) -> Vec<u8> {
     let header = RpcResponseHeaderProto {
         call_id: u32::try_from(call.header.call_id).unwrap(),
         status: if fatal { 2 } else { 1 },
         exception_class_name: Some(class.to_owned()),
-        error_msg: Some(format!("{class}: not now\n\tat a.b.C")),
+        error_msg: Some(format!("{class}: {message}\n\tat a.b.C")),
         error_detail: None,
     };
     frame(&header, None)
@@ -162,6 +168,27 @@ async fn a_lost_call_is_repeated_only_if_that_is_safe() {
     let error = call(&client(&[address], 3000, |_| {}), WRITE, 1).await.unwrap_err();
     assert!(matches!(error, Error::Lost { method: "write", .. }), "{error:?}");
     assert_eq!(seen.load(Ordering::SeqCst), 3, "it was not sent again");
+}
+
+/// The ResourceManager takes a registration once; the repeated call finds it done.
+#[tokio::test]
+async fn a_registration_whose_answer_is_lost_counts() {
+    const REFUSED: &str = "org.apache.hadoop.yarn.exceptions.InvalidApplicationMasterRequestException";
+    let register = async |message: &'static str| {
+        let address = server(move |number, mut stream| async move {
+            greet(&mut stream).await;
+            let Some(call) = read_call(&mut stream).await else { return };
+            assert_eq!(call.method, "registerApplicationMaster");
+            if number > 0 {
+                stream.write_all(&exception_saying(&call, REFUSED, message, false)).await.unwrap();
+            }
+        })
+        .await;
+        ApplicationMaster::over(client(&[address], 3000, |_| {})).register("h", 1, "").await
+    };
+    assert_eq!(register("Application Master is already registered : application_1_1").await.unwrap(), None);
+    let error = register("something else is wrong").await.unwrap_err();
+    assert!(error.is_remote("InvalidApplicationMasterRequestException"), "{error}");
 }
 
 #[tokio::test]

@@ -108,8 +108,11 @@ impl ApplicationMaster {
     pub fn new(configuration: &Configuration, token: Token) -> Result<Self, Error> {
         let endpoints = resource_manager::endpoints(configuration, SCHEDULER)?;
         let identity = Identity::with_token(User::simple(""), token);
-        let client = Client::new(SERVICE, endpoints, PROTOCOL, identity, Settings::new(configuration)?);
-        Ok(Self { client })
+        Ok(Self::over(Client::new(SERVICE, endpoints, PROTOCOL, identity, Settings::new(configuration)?)))
+    }
+
+    pub(crate) fn over(client: Client) -> Self {
+        Self { client }
     }
 
     /// The same, with other patience.
@@ -127,15 +130,21 @@ impl ApplicationMaster {
 
     /// Registers: the application is RUNNING from now on. After `ApplicationMasterNotRegisteredException`, which a
     /// restarted ResourceManager throws, this must be done again, and everything asked again.
-    pub async fn register(&self, host: &str, rpc_port: u16, tracking_url: &str) -> Result<Registration, Error> {
+    ///
+    /// `None` when the ResourceManager says that this attempt is registered already: a call of before has reached it, and
+    /// its answer was lost. What stood in that answer is not told again. Heartbeats begin with response 0 all the same.
+    pub async fn register(&self, host: &str, rpc_port: u16, tracking_url: &str) -> Result<Option<Registration>, Error> {
         const METHOD: Method = Method::idempotent("registerApplicationMaster");
         let request = RegisterApplicationMasterRequestProto {
             host: Some(host.to_owned()),
             rpc_port: Some(rpc_port.into()),
             tracking_url: Some(tracking_url.to_owned()),
         };
-        let response: RegisterApplicationMasterResponseProto = self.client.call(METHOD, &request).await?;
-        Ok(response.into())
+        match self.client.call::<_, RegisterApplicationMasterResponseProto>(METHOD, &request).await {
+            Ok(response) => Ok(Some(response.into())),
+            Err(error) if is_registered_already(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A heartbeat. The ResourceManager answers a repeated `response_id` with the answer that it gave before.
@@ -161,6 +170,12 @@ impl ApplicationMaster {
         let response: FinishApplicationMasterResponseProto = self.client.call(METHOD, &request).await?;
         Ok(response.is_unregistered())
     }
+}
+
+/// The class alone says only that something is wrong with the request.
+fn is_registered_already(error: &Error) -> bool {
+    error.is_remote("InvalidApplicationMasterRequestException")
+        && error.remote().is_some_and(|exception| exception.message.contains("already registered"))
 }
 
 impl From<RegisterApplicationMasterResponseProto> for Registration {

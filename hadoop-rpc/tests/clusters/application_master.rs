@@ -246,7 +246,7 @@ async fn after_a_restart_of_the_resource_manager_it_registers_again() {
         })
     });
     assert!(error.is_remote("ApplicationMasterNotRegisteredException"), "{error}");
-    let registration = master.client.register("127.0.0.1", 4242, "").await.unwrap();
+    let registration = master.client.register("127.0.0.1", 4242, "").await.unwrap().unwrap();
     assert!(registration.maximum.memory_mb > 0 && kept.id.application() == application.id);
     master.next = AllocateRequest::default();
     let (later, _) = container(&mut master, ResourceRequest::anywhere(1, Resource::new(64, 1), 1, 1)).await;

@@ -84,6 +84,10 @@ impl Application {
     pub(crate) async fn register(&self, attempt: u32) -> (Master, Registration) {
         let client = ApplicationMaster::new(&self.configuration, self.token(attempt).await).unwrap();
         let registration = client.register("127.0.0.1", 4242, "http://127.0.0.1:4242/").await.unwrap();
+        let registration = registration.expect("nobody else has registered");
+        // As after an answer that was lost: the second call finds the work of the first one done.
+        let again = client.register("127.0.0.1", 4242, "http://127.0.0.1:4242/").await.unwrap();
+        assert_eq!(again, None);
         (Master { client, next: AllocateRequest::default() }, registration)
     }
 
