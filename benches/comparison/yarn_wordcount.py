@@ -107,7 +107,7 @@ class Session:
     def locality(self, identity, job):
         """Of the splits of a job, how many were read on a host that has their data."""
         home = f'.flink-yarn/{identity}'
-        leader = json.loads(self.hadoop.dfs('-cat', f'{home}/leader.json'))
+        leader = json.loads(self.hadoop.dfs('-cat', f'{home}/leader.*.json'))
         token = json.loads(self.hadoop.dfs('-cat', f'{home}/client.credentials'))['rest_token']
         url = f'{leader["rest_url"]}/v1/jobs/{job}/metrics?get=numSplits,numSplitsLocal'
         answer = json.loads(Run(['curl', '--silent', '--header', f'Authorization: Bearer {token}', url], memory=False).out)

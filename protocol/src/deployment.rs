@@ -5,7 +5,7 @@
 //! |---|---|---|---|
 //! | `ApplicationDescription` | client | ApplicationMaster | `APPLICATION_FILE`, a local resource of its container |
 //! | `ContainerDescription` | ApplicationMaster | TaskManager | YARN's container credentials, `CONTAINER_SECRET` |
-//! | `Leader` | each attempt of the ApplicationMaster | clients, TaskManagers | `LEADER_FILE` in the staging folder |
+//! | `Leader` | each attempt of the ApplicationMaster | TaskManagers | `leader.EPOCH.json` in the staging folder; the highest counts |
 //! | `ClientCredentials` | client | the same user's clients | `CLIENT_CREDENTIALS_FILE` in the staging folder, mode 600 |
 //! | secrets | client, ApplicationMaster | ApplicationMaster, TaskManager | secret keys of YARN's container credentials |
 //!
@@ -27,14 +27,8 @@ pub const DEPLOYMENT_VERSION: u32 = 1;
 /// Name of the [`ApplicationDescription`] in the staging folder and in the ApplicationMaster's container.
 pub const APPLICATION_FILE: &str = "application.json";
 
-/// Name of the [`Leader`] file in the staging folder.
-pub const LEADER_FILE: &str = "leader.json";
-
 /// Name of the [`ClientCredentials`] file in the staging folder.
 pub const CLIENT_CREDENTIALS_FILE: &str = "client.credentials";
-
-/// Name of the folder with JobGraphs and results in the staging folder.
-pub const JOBS_FOLDER: &str = "jobs";
 
 /// Name of the binary in every container.
 pub const BINARY_FILE: &str = "flink-yarn";
@@ -195,7 +189,7 @@ pub struct ContainerDescription {
     pub version: u32,
     /// `application_…` as YARN prints it.
     pub application_id: String,
-    /// Where to find a later leader: [`LEADER_FILE`] in this folder.
+    /// The staging folder, where a later leader is found.
     pub staging: String,
     /// The leader that started the container.
     pub leader: Leader,

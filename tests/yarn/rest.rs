@@ -37,7 +37,10 @@ impl Rest {
     pub(crate) fn find(user: &User<'_>, application: &str) -> Option<Self> {
         let hdfs = user.cluster.hdfs();
         let folder = format!("{}/.flink-yarn/{application}", hdfs.home());
-        let [leader, keys] = ["leader.json", "client.credentials"].map(|name| {
+        hdfs.status(&folder)?;
+        let number = |name: &str| name.strip_prefix("leader.")?.strip_suffix(".json")?.parse::<u64>().ok();
+        let latest = hdfs.list(&folder).iter().filter_map(|file| number(&file.name)).max()?;
+        let [leader, keys] = [&format!("leader.{latest}.json"), "client.credentials"].map(|name| {
             let path = format!("{folder}/{name}");
             hdfs.status(&path)?;
             serde_json::from_slice::<Value>(&hdfs.get(&path)).ok()

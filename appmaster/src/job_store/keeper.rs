@@ -20,6 +20,9 @@ const LARGEST_RECORD: u64 = 512 << 20;
 const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
+/// Whether something is durable now.
+type Kept = Result<(), JobStoreError>;
+
 /// Which files of a store there are for what.
 #[derive(Debug, Clone)]
 pub(crate) struct Keeper {
@@ -43,27 +46,27 @@ impl Keeper {
     }
 
     /// Keeps a job that was submitted, and its program where it is given.
-    pub(crate) async fn keep_job(&self, graph: &JobGraph, program: Option<(&str, &Path)>) -> Result<(), String> {
+    pub(crate) async fn keep_job(&self, graph: &JobGraph, program: Option<(&str, &Path)>) -> Kept {
         if let Some((sha256, path)) = program {
             let name = format!("{sha256}{PROGRAM}");
             again(|| self.store.upload(&name, path)).await?;
         }
-        let bytes = wire::encode(graph).map_err(|error| error.to_string())?;
         let name = format!("{}{GRAPH}", graph.job_id);
+        let bytes = encoded(&name, graph)?;
         again(|| self.store.write(&name, bytes.clone())).await
     }
 
     /// Keeps how a job ended; it is not run again from now on.
-    pub(crate) async fn keep_result(&self, job: &EndedJob) -> Result<(), String> {
+    pub(crate) async fn keep_result(&self, job: &EndedJob) -> Kept {
         let id = job.graph.job_id;
-        let bytes = wire::encode(job).map_err(|error| error.to_string())?;
         let name = format!("{id}{RESULT}");
+        let bytes = encoded(&name, job)?;
         again(|| self.store.write(&name, bytes.clone())).await?;
         self.forget_job(id).await
     }
 
     /// A job that was kept is not to be run (any more).
-    pub(crate) async fn forget_job(&self, job: JobId) -> Result<(), String> {
+    pub(crate) async fn forget_job(&self, job: JobId) -> Kept {
         let name = format!("{job}{GRAPH}");
         again(|| self.store.remove(&name)).await
     }
@@ -129,12 +132,22 @@ fn named<'a>(names: &'a [String], ending: &str) -> BTreeMap<&'a str, &'a str> {
     names.iter().filter_map(|name| Some((name.as_str(), name.strip_suffix(ending)?))).collect()
 }
 
-async fn again<'a>(mut work: impl FnMut() -> super::store::Stored<'a, ()>) -> Result<(), String> {
+fn encoded(name: &str, record: &impl serde::Serialize) -> Result<Vec<u8>, JobStoreError> {
+    wire::encode(record).map_err(|error| JobStoreError {
+        doing: "encode",
+        name: name.to_owned(),
+        place: String::new(),
+        cause: error.to_string(),
+        is_taken_over: false,
+    })
+}
+
+async fn again<'a>(mut work: impl FnMut() -> super::store::Stored<'a, ()>) -> Kept {
     let mut pause = FIRST_PAUSE;
     for left in (0..TRIES).rev() {
         match work().await {
             Ok(()) => return Ok(()),
-            Err(error) if left == 0 => return Err(error.to_string()),
+            Err(error) if left == 0 || error.is_taken_over => return Err(error),
             Err(error) => tracing::warn!(%error, "trying again"),
         }
         tokio::time::sleep(pause).await;

@@ -28,7 +28,7 @@ impl LocalJobStore {
 
     fn error(&self, doing: &'static str, name: &str, error: &io::Error) -> JobStoreError {
         let place = self.folder.display().to_string();
-        JobStoreError { doing, name: name.to_owned(), place, cause: error.to_string() }
+        JobStoreError { doing, name: name.to_owned(), place, cause: error.to_string(), is_taken_over: false }
     }
 
     /// Runs something that may wait for the disk on a thread of its own.

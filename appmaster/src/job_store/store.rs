@@ -15,6 +15,8 @@ pub struct JobStoreError {
     pub place: String,
     /// Why.
     pub cause: String,
+    /// True when a later JobManager has taken the store over: nothing counts any more that this one does.
+    pub is_taken_over: bool,
 }
 
 /// What a store gives back.

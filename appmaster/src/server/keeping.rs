@@ -99,7 +99,7 @@ impl EventLoop {
         let program = program.and_then(|sha256| Some((self.artifacts.path(&sha256)?, sha256)));
         tokio::spawn(async move {
             let file = program.as_ref().map(|(path, sha256)| (sha256.as_str(), path.as_path()));
-            let kept = keeper.keep_job(&graph, file).await;
+            let kept = keeper.keep_job(&graph, file).await.map_err(|error| error.to_string());
             let _ = inputs.send(Input::JobKept { asker, graph, kept }).await;
         });
     }
@@ -131,7 +131,7 @@ impl EventLoop {
         let keeper = keeping.keeper.clone();
         tokio::spawn(async move {
             if let Err(error) = keeper.forget_job(job).await {
-                tracing::warn!(%job, error, "a job that is over stays in the store of jobs");
+                tracing::warn!(%job, %error, "a job that is over stays in the store of jobs");
             }
         });
     }
@@ -144,8 +144,15 @@ impl EventLoop {
         keeping.ending.entry(job).or_default();
         let keeper = keeping.keeper.clone();
         tokio::spawn(async move {
-            if let Err(error) = keeper.keep_result(&ended).await {
-                tracing::error!(%job, error, "the result of a job cannot be kept: if the JobManager is lost, it runs again");
+            match keeper.keep_result(&ended).await {
+                Ok(()) => {}
+                // The job is another JobManager's, which is to say how it ends: whoever asks here gets no answer.
+                Err(error) if error.is_taken_over => {
+                    return tracing::error!(%job, %error, "another JobManager has taken over");
+                }
+                Err(error) => {
+                    tracing::error!(%job, %error, "the result of a job cannot be kept: if the JobManager is lost, it runs again");
+                }
             }
             let _ = inputs.send(Input::ResultKept { job }).await;
         });

@@ -55,6 +55,7 @@ pub struct Hdfs {
     connections: Arc<Connections>,
     root: FileUri,
     user: String,
+    makes_folders: bool,
 }
 
 impl Hdfs {
@@ -81,7 +82,13 @@ impl Hdfs {
         let user = user.into();
         let options = HdfsOptions { user: Some(user.clone()), ..options };
         let connections = Arc::new(Connections::with_configuration(options, configuration.clone()));
-        Ok(Self { connections, root, user })
+        Ok(Self { connections, root, user, makes_folders: true })
+    }
+
+    /// The same, but files are written to folders that exist only: where a folder has been renamed meanwhile, that fails.
+    #[must_use]
+    pub fn without_new_folders(self) -> Self {
+        Self { makes_folders: false, ..self }
     }
 
     /// The user's home folder; it need not exist.
@@ -187,9 +194,9 @@ impl Hdfs {
         upload: Upload,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<HdfsStatus, FileError> {
-        let local = local.to_owned();
+        let (local, makes_folders) = (local.to_owned(), self.makes_folders);
         self.with_service(UPLOAD, path, move |service, uri| async move {
-            let options = options(&service, upload.replication, upload.mode);
+            let options = options(&service, upload.replication, upload.mode).create_parent(makes_folders);
             let content = |file| send_local(local, file, progress);
             publish(&service, &uri, options, upload.existing, content).await
         })
@@ -201,13 +208,13 @@ impl Hdfs {
     /// # Errors
     /// It cannot be written.
     pub async fn write(&self, path: &str, bytes: impl Into<Bytes>, mode: u32) -> Result<HdfsStatus, FileError> {
-        let bytes = bytes.into();
+        let (bytes, makes_folders) = (bytes.into(), self.makes_folders);
         self.with_service(WRITE, path, move |service, uri| async move {
             let content = |mut file: Store| async move {
                 let written = if bytes.is_empty() { Ok(()) } else { file.write(bytes).await };
                 (file, written)
             };
-            let options = options(&service, None, mode);
+            let options = options(&service, None, mode).create_parent(makes_folders);
             publish(&service, &uri, options, Existing::Replace, content).await
         })
         .await
@@ -277,7 +284,7 @@ impl Hdfs {
 }
 
 fn options(service: &NameService, replication: Option<u32>, mode: u32) -> WriteOptions {
-    let options = service.write_options.clone().permission(mode).create_parent(true);
+    let options = service.write_options.clone().permission(mode);
     match replication {
         Some(copies) => options.replication(copies),
         None => options,

@@ -39,6 +39,8 @@ async fn stage_files(hdfs: &Hdfs, folder: &FileUri) {
     let names: Vec<(&str, u32)> = listed.iter().map(|status| (status.uri.name(), status.mode & 0o777)).collect();
     assert_eq!(names, [("deep", 0o750), ("other", 0o640)]);
     assert!(hdfs.usage(&at("private")).await.unwrap().names >= 3);
+    let elsewhere = hdfs.clone().without_new_folders().write(&at("nowhere/x"), "x", 0o600).await.unwrap_err();
+    assert!(elsewhere.is_not_found() && hdfs.status(&at("nowhere")).await.is_err(), "{elsewhere}");
     assert!(hdfs.delete(&at("private")).await.unwrap());
     assert!(!hdfs.delete(&at("private")).await.unwrap());
     assert!(hdfs.status(&at("private")).await.unwrap_err().is_not_found());

@@ -9,8 +9,8 @@ use flink_appmaster::yarn::{ContainerService, ServiceEnd, TaskManagerLaunch};
 use flink_graph::{Artifact, Configuration, JobGraph, JobId, options};
 use flink_hdfs::Hdfs;
 use flink_protocol::deployment::{
-    APPLICATION_FILE, AUTHORITY_SECRET, ApplicationDescription, ApplicationMode, DEPLOYMENT_VERSION, JOBS_FOLDER,
-    Leader, REST_TOKEN_SECRET,
+    APPLICATION_FILE, AUTHORITY_SECRET, ApplicationDescription, ApplicationMode, DEPLOYMENT_VERSION, Leader,
+    REST_TOKEN_SECRET,
 };
 use flink_transport::tls::certificate_name;
 use flink_transport::{CertificateAuthority, Role};
@@ -21,6 +21,7 @@ use hadoop_rpc::yarn::ApplicationMaster;
 use tokio::sync::watch;
 
 use super::environment::{self, ContainerEnvironment, StartError};
+use super::farewell;
 use super::job_store::HdfsJobStore;
 use super::leader::LeaderFile;
 use super::mode::{self, Outcome};
@@ -30,11 +31,8 @@ use super::token_files::TokenFiles;
 use super::token_keeper::{self, TokenKeeper};
 use crate::{logging, process};
 
-/// How long the ResourceManager is waited for.
+/// How long the ResourceManager is waited for, at the beginning and at the end.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// Longest wait for the ResourceManager to note the end of the application.
-const FAREWELL: Duration = Duration::from_secs(30);
 
 /// Time for clients that wait for a result to take it before the ports close.
 const LINGER: Duration = Duration::from_millis(200);
@@ -114,7 +112,7 @@ async fn run() -> Result<(), StartError> {
     };
     tokio::time::sleep(LINGER).await;
     tokio::join!(handle.shut_down(), rest.shut_down());
-    master.take_leave(&yarn, &outcome).await
+    master.take_leave(&yarn, &leader, &outcome).await
 }
 
 impl Master {
@@ -162,8 +160,8 @@ impl Master {
         options.programs = mode::files(self.program.as_ref());
         if self.description.max_attempts > 1 {
             let (hdfs, hadoop) = (self.hdfs.clone(), self.hadoop.clone());
-            let folder = format!("{}/{JOBS_FOLDER}", self.description.staging);
-            let store = HdfsJobStore::open(hdfs, hadoop, &self.description.user, folder).await?;
+            let (user, staging) = (&self.description.user, &self.description.staging);
+            let store = HdfsJobStore::take_over(hdfs, hadoop, user, staging, self.epoch()).await?;
             options.job_store = Some(Arc::new(store));
         }
         let handle = JobManagerServer::start(options).await?;
@@ -248,16 +246,10 @@ impl Master {
     }
 
     /// Tells the ResourceManager how it ended, and removes what belongs to the application alone.
-    async fn take_leave(&self, yarn: &ApplicationMaster, outcome: &Outcome) -> Result<(), StartError> {
+    async fn take_leave(&self, yarn: &ApplicationMaster, leader: &Leader, outcome: &Outcome) -> Result<(), StartError> {
         let Outcome { status, diagnostics } = outcome;
         tracing::info!(%status, diagnostics, "the application ends");
-        let farewell = async {
-            while !yarn.finish(*status, diagnostics, "").await? {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Ok::<(), StartError>(())
-        };
-        match tokio::time::timeout(FAREWELL, farewell).await {
+        match tokio::time::timeout(PATIENCE, farewell::tell(yarn, leader, outcome)).await {
             Ok(told) => told?,
             Err(_) => return Err("the ResourceManager did not note the end of the application in time".into()),
         }

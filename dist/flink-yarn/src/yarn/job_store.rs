@@ -10,6 +10,9 @@ use flink_files::{FileError, FileUri};
 use flink_hdfs::{Hdfs, HdfsFileSystem, HdfsOptions, Upload};
 use flink_taskmanager::operator::TaskWaker;
 
+use super::attempts::AttemptName;
+use super::environment::StartError;
+
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
@@ -19,12 +22,18 @@ const PIECE: usize = 256 << 10;
 /// Silence of HDFS after which a copy fails; its own limits are below this one.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Jobs and results in the staging folder of an application.
+const NAME: AttemptName = AttemptName { before: "jobs", after: "" };
+
+/// Jobs and results in the staging folder of an application, in a folder that has the number of the attempt that leads.
+/// The next attempt renames it, and so takes it over in one step: what the one before writes from then on finds no folder.
 #[derive(Clone)]
 pub(super) struct HdfsJobStore {
+    /// Makes no folders: one that was taken over stays away.
     hdfs: Hdfs,
     hadoop: hadoop_rpc::Configuration,
     user: String,
+    staging: String,
+    epoch: u64,
     folder: String,
 }
 
@@ -35,15 +44,25 @@ impl fmt::Debug for HdfsJobStore {
 }
 
 impl HdfsJobStore {
-    /// The store in a folder, which is made when there is none.
-    pub(super) async fn open(
+    /// The store of an attempt, with what is left of the attempts before.
+    pub(super) async fn take_over(
         hdfs: Hdfs,
         hadoop: hadoop_rpc::Configuration,
         user: &str,
-        folder: String,
-    ) -> Result<Self, FileError> {
-        hdfs.create_folder(&folder, FOLDER_MODE).await?;
-        Ok(Self { hdfs, hadoop, user: user.to_owned(), folder })
+        staging: &str,
+        epoch: u64,
+    ) -> Result<Self, StartError> {
+        let path = |epoch| format!("{staging}/{}", NAME.of(epoch));
+        let folder = path(epoch);
+        match NAME.found(&hdfs, staging).await?.pop() {
+            Some(other) if other > epoch => {
+                return Err(format!("attempt {other} has the jobs already, this is attempt {epoch}").into());
+            }
+            Some(other) if other < epoch => hdfs.rename(&path(other), &folder, Existing::Refuse).await?,
+            _ => hdfs.create_folder(&folder, FOLDER_MODE).await?,
+        }
+        let (hdfs, user, staging) = (hdfs.without_new_folders(), user.to_owned(), staging.to_owned());
+        Ok(Self { hdfs, hadoop, user, staging, epoch, folder })
     }
 
     fn path(&self, name: &str) -> String {
@@ -51,7 +70,15 @@ impl HdfsJobStore {
     }
 
     fn error(&self, doing: &'static str, name: &str, cause: &dyn fmt::Display) -> JobStoreError {
-        JobStoreError { doing, name: name.to_owned(), place: self.folder.clone(), cause: cause.to_string() }
+        let (name, place, cause) = (name.to_owned(), self.folder.clone(), cause.to_string());
+        JobStoreError { doing, name, place, cause, is_taken_over: false }
+    }
+
+    /// The error of something that was not written: it tells when that is because of a later attempt.
+    async fn not_written(&self, name: &str, cause: &FileError) -> JobStoreError {
+        let latest = NAME.found(&self.hdfs, &self.staging).await.unwrap_or_default().pop();
+        let is_taken_over = latest.is_some_and(|latest| latest > self.epoch);
+        JobStoreError { is_taken_over, ..self.error("write", name, cause) }
     }
 
     async fn is_there(&self, name: &str) -> Result<bool, FileError> {
@@ -75,8 +102,10 @@ impl HdfsJobStore {
 impl JobStore for HdfsJobStore {
     fn write<'a>(&'a self, name: &'a str, bytes: Vec<u8>) -> Stored<'a, ()> {
         Box::pin(async move {
-            let written = self.hdfs.write(&self.path(name), bytes, FILE_MODE).await;
-            written.map(drop).map_err(|error| self.error("write", name, &error))
+            match self.hdfs.write(&self.path(name), bytes, FILE_MODE).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(self.not_written(name, &error).await),
+            }
         })
     }
 
@@ -99,7 +128,10 @@ impl JobStore for HdfsJobStore {
                 }
                 self.hdfs.upload(from, &self.path(name), upload, |_| {}).await.map(drop)
             };
-            stored.await.map_err(|error: FileError| self.error("write", name, &error))
+            match stored.await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(self.not_written(name, &error).await),
+            }
         })
     }
 

@@ -1,7 +1,7 @@
-use flink_files::FileError;
 use flink_hdfs::Hdfs;
-use flink_protocol::deployment::{LEADER_FILE, Leader};
+use flink_protocol::deployment::Leader;
 
+use super::attempts::AttemptName;
 use super::environment::StartError;
 
 /// More than this is no leader's address.
@@ -9,34 +9,42 @@ const LARGEST: usize = 64 << 10;
 
 const MODE: u32 = 0o600;
 
-/// The leader's address in the staging folder of an application.
+const NAME: AttemptName = AttemptName { before: "leader", after: ".json" };
+
+/// The leader's address in the staging folder of an application: each attempt has a file of its own.
 #[derive(Clone)]
 pub(super) struct LeaderFile {
     hdfs: Hdfs,
-    path: String,
+    staging: String,
 }
 
 impl LeaderFile {
     pub(super) fn new(hdfs: Hdfs, staging: &str) -> Self {
-        Self { hdfs, path: format!("{staging}/{LEADER_FILE}") }
+        Self { hdfs, staging: staging.to_owned() }
     }
 
     /// The attempt that leads, if one has said so.
     pub(super) async fn read(&self) -> Result<Option<Leader>, StartError> {
-        let bytes = match self.hdfs.read(&self.path, LARGEST).await {
-            Ok(bytes) => bytes,
-            Err(error) if FileError::is_not_found(&error) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(Some(serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", self.path))?))
+        let Some(epoch) = self.latest().await? else { return Ok(None) };
+        let path = self.path(epoch);
+        let bytes = self.hdfs.read(&path, LARGEST).await?;
+        Ok(Some(serde_json::from_slice(&bytes).map_err(|error| format!("{path}: {error}"))?))
     }
 
     /// Says that this attempt leads, unless a later one does.
     pub(super) async fn write(&self, leader: &Leader) -> Result<(), StartError> {
-        if let Some(other) = self.read().await?.filter(|other| other.epoch > leader.epoch) {
-            return Err(format!("attempt {} leads already, this is attempt {}", other.epoch, leader.epoch).into());
+        if let Some(other) = self.latest().await?.filter(|other| *other > leader.epoch) {
+            return Err(format!("attempt {other} leads already, this is attempt {}", leader.epoch).into());
         }
-        self.hdfs.write(&self.path, serde_json::to_vec(leader)?, MODE).await?;
+        self.hdfs.write(&self.path(leader.epoch), serde_json::to_vec(leader)?, MODE).await?;
         Ok(())
+    }
+
+    async fn latest(&self) -> Result<Option<u64>, StartError> {
+        Ok(NAME.found(&self.hdfs, &self.staging).await?.pop())
+    }
+
+    fn path(&self, epoch: u64) -> String {
+        format!("{}/{}", self.staging, NAME.of(epoch))
     }
 }

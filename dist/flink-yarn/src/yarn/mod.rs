@@ -9,6 +9,9 @@ mod token_files;
 /// New tokens, with the application's keytab.
 mod token_keeper;
 
+/// What in HDFS belongs to which attempt.
+mod attempts;
+
 /// The leader's address, in HDFS.
 mod leader;
 
@@ -23,6 +26,9 @@ mod program;
 
 /// What an application is for, and how it ends.
 mod mode;
+
+/// How the ResourceManager hears of the end.
+mod farewell;
 
 /// `flink-yarn appmaster`
 mod application_master;
