@@ -383,7 +383,8 @@ pub mod options {
         IDLE_TASK_MANAGER_TIMEOUT: Duration = "resourcemanager.taskmanager-timeout", Some("30 s");
         /// Time for a TaskManager that was started to register.
         TASK_MANAGER_REGISTRATION_TIMEOUT: Duration = "resourcemanager.taskmanager-registration.timeout", Some("5 min");
-        /// Failures of TaskManagers within a minute beyond which the application ends.
+        /// Failures of TaskManagers within a minute beyond which the application ends (Flink pauses instead). It also ends after
+        /// more than that in a row, but at least ten, while none has been registered for a minute.
         START_WORKER_MAX_FAILURE_RATE: f64 = "resourcemanager.start-worker.max-failure-rate", Some("10.0");
         /// Pause between two heartbeats to the ResourceManager, seconds.
         YARN_HEARTBEAT_INTERVAL: u32 = "yarn.heartbeat.interval", Some("5");

@@ -41,6 +41,9 @@ mod killing;
 /// Daemons of Hadoop that go, and come back or not.
 mod daemons;
 
+/// Processes and daemons that are not there when they should be, or still are when they should not.
+mod left_over;
+
 /// Others that take over from daemons that go.
 mod failover;
 

@@ -63,7 +63,8 @@ fn a_job_waits_for_room_for_its_containers() {
     other.open();
     let second = Application::named(&user, &user.name("second"));
     second.wait_for_attempt(1);
-    eventually("it says what it waits for", || waits.said().contains(AWAITED));
+    let told = [AWAITED, "more: flink-yarn doctor"];
+    eventually("it says what it waits for", || told.iter().all(|part| waits.said().contains(part)));
     assert!(second.task_managers().is_empty());
     gate.open();
     assert_counted(&user, holds, "first");

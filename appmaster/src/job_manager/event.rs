@@ -50,7 +50,7 @@ pub enum Event {
         /// What is asked.
         call: ClientCall,
     },
-    /// Whoever runs the TaskManagers' containers says that one is gone.
+    /// Whoever runs the TaskManagers' containers says that one is gone: should its TaskManager live, it is refused.
     TaskManagerLost {
         /// Which one.
         task_manager: TaskManagerId,

@@ -49,6 +49,9 @@ pub mod task_managers;
 /// What the jobs want of TaskManagers, and what they have.
 pub mod resources;
 
+/// TaskManagers that do not come back.
+mod gone;
+
 /// What the parts of the JobManager share while an event is handled.
 mod context;
 

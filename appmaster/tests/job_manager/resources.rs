@@ -1,8 +1,8 @@
 use flink_appmaster::job_manager::{Event, TokenFile};
 use flink_graph::{JobStatus, PartitionId, RuntimeMode, TaskManagerId};
-use flink_protocol::task_manager::FailureKind;
+use flink_protocol::task_manager::{FailureKind, ToJobManager};
 
-use crate::bench::{Bench, FakeTaskManager};
+use crate::bench::{Bench, FakeTaskManager, registration};
 use crate::graphs::chain;
 
 /// Missing slots, and slots in use of each TaskManager.
@@ -47,6 +47,28 @@ fn only_an_idle_task_manager_is_released() {
     bench.send(Event::ReleaseTaskManager { task_manager: busy.clone() });
     bench.send(Event::ReleaseTaskManager { task_manager: idle });
     assert_eq!(bench.core.resources().task_managers.into_keys().collect::<Vec<_>>(), [busy]);
+}
+
+/// Its NodeManager has died, and it has not.
+#[test]
+fn who_was_given_up_is_not_let_in_again() {
+    let mut bench = Bench::new(&[1, 1]);
+    let all: Vec<TaskManagerId> = bench.core.resources().task_managers.into_keys().collect();
+    bench.send(Event::TaskManagerLost { task_manager: all[0].clone(), reason: "its node was lost".into() });
+    bench.send(Event::ReleaseTaskManager { task_manager: all[1].clone() });
+    assert!(bench.core.resources().task_managers.is_empty());
+    let refused = |bench: &Bench| -> Vec<usize> {
+        let of = |tm: &FakeTaskManager| tm.heard.iter().filter(|what| *what == "RefuseRegistration").count();
+        bench.tms.iter().map(of).collect()
+    };
+    let before = refused(&bench);
+    (0..2).for_each(|index| bench.from_tm(index, ToJobManager::RegisterTaskManager(registration(index, 1))));
+    let after = refused(&bench);
+    assert_eq!((after[0], after[1]), (before[0] + 1, before[1] + 1));
+    assert!(bench.core.resources().task_managers.is_empty());
+    // Others come as ever.
+    bench.add_task_manager(1);
+    assert_eq!(bench.core.resources().task_managers.len(), 1);
 }
 
 #[test]

@@ -76,6 +76,10 @@ impl Stage {
     }
 }
 
+fn config_with_rate(max_failure_rate: f64) -> DriverConfig {
+    DriverConfig { max_failure_rate, ..config() }
+}
+
 fn asks(actions: &[Action]) -> Vec<u32> {
     actions
         .iter()
@@ -337,6 +341,7 @@ fn users_are_told_what_is_waited_for() {
         actions.iter().find_map(|action| if let Action::Explain(Some(text)) = action { Some(text) } else { None });
     let text = text.unwrap();
     assert!(text.contains("1 container of 256 MB and 1 core") && text.contains("64 MB and 0 cores"), "{text}");
+    assert!(text.ends_with("more: flink-yarn doctor"), "{text}");
     assert!(stage.at(10_010).wants(0).contains(&Action::Explain(None)));
 }
 
@@ -346,4 +351,103 @@ fn a_container_that_is_too_large_for_the_cluster_is_refused_in_words() {
     let largest = Resource { memory_mb: 128, vcores: 4 };
     let actions = driver.on_event(Duration::ZERO, Event::Registered { earlier: Vec::new(), largest });
     assert!(reasons(&actions)[0].contains("yarn.scheduler.maximum-allocation-mb"), "{actions:?}");
+}
+
+/// Of an earlier attempt, on a node whose NodeManager has died: YARN has given its container up, and it does not know.
+#[test]
+fn one_without_a_container_of_ours_is_sent_away() {
+    let (mut stage, one) = Stage::with_one(config());
+    let stranger = container(99);
+    let actions = stage.at(1_000).registers(&stranger, 2);
+    assert_eq!((stage.driver.held(), stage.driver.wanted(), asks(&actions)), (1, 1, vec![]));
+    assert!(reasons(&stage.at(20_900).on(Event::Tick)).is_empty(), "its container may still be told");
+    let actions = stage.at(21_000).on(Event::Tick);
+    let sent_away = |actions: &[Action], id: &TaskManagerId| {
+        actions.iter().any(|action| matches!(action, Action::ReportLost { task_manager, .. } if task_manager == id))
+    };
+    assert!(sent_away(&actions, &stranger.id) && !sent_away(&actions, &one.id), "{actions:?}");
+    // What ran on it is wanted elsewhere.
+    stage.resources.task_managers.remove(&stranger.id);
+    let actions = stage.on(Event::Allocated(Allocation { cluster_nodes: 5, ..Allocation::default() }));
+    assert_eq!(released(&actions), [stranger.id], "should it be told after all");
+    stage.on(Event::Allocated(Allocation { cluster_nodes: 5, ..Allocation::default() }));
+    assert_eq!(asks(&stage.at(21_100).wants(2)), [1]);
+}
+
+#[test]
+fn a_container_that_is_told_late_is_ours() {
+    let (mut stage, _) = Stage::with_one(config());
+    let late = container(98);
+    stage.at(1_000).registers(&late, 2);
+    // The ResourceManager is away, so it has as long again.
+    stage.at(15_000).on(Event::NotRegistered);
+    assert!(reasons(&stage.at(40_000).on(Event::Tick)).is_empty());
+    assert!(stage.driver.next_deadline().is_none_or(|at| at > stage.now), "it does not spin meanwhile");
+    stage.at(50_000).on(Event::Registered { earlier: Vec::new(), largest: Resource::default() });
+    assert!(reasons(&stage.at(69_000).on(Event::Tick)).is_empty());
+    let earlier = vec![late.clone()];
+    stage.on(Event::Allocated(Allocation { earlier, cluster_nodes: 5, ..Allocation::default() }));
+    assert!(stage.driver.holds(&late.id));
+    assert!(reasons(&stage.at(100_000).on(Event::Tick)).is_empty());
+}
+
+#[test]
+fn failures_that_come_slowly_end_the_application_too() {
+    // Nothing is charged to the program, and nothing ever works: once a disk, once a TaskManager that goes at once.
+    for lives in [false, true] {
+        let mut stage = Stage::new(config_with_rate(2.0));
+        for number in 1..=11 {
+            let (one, at) = (container(number), 100_000 * number);
+            stage.at(at).wants(2);
+            stage.brings(vec![one.clone()]);
+            stage.on(Event::Started(one.id.clone()));
+            if lives {
+                stage.at(at + 1_000).registers(&one, 2);
+                stage.on(Event::Allocated(Allocation { cluster_nodes: 5, ..Allocation::default() }));
+                stage.resources.task_managers.clear();
+            }
+            let actions = stage.at(at + 7_000).ends(&one.id, -101, "");
+            let failed = actions.iter().any(|action| matches!(action, Action::Fail { .. }));
+            assert_eq!(failed, number == 11, "{number}: {actions:?}");
+            if failed {
+                assert!(reasons(&actions).last().unwrap().contains("11 TaskManagers in a row"), "{actions:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn failures_beside_something_that_works_do_not_end_the_application() {
+    let (mut stage, _) = Stage::with_one(config_with_rate(2.0));
+    for number in 2..40 {
+        let (one, at) = (container(number), 100_000 * number);
+        stage.at(at).wants(2);
+        stage.brings(vec![one.clone()]);
+        stage.on(Event::Started(one.id.clone()));
+        let actions = stage.at(at + 7_000).ends(&one.id, 1, "");
+        assert!(!actions.iter().any(|action| matches!(action, Action::Fail { .. })), "{number}: {actions:?}");
+    }
+}
+
+/// YARN says once that it may take a container away, and nothing when it keeps it.
+#[test]
+fn a_warning_of_preemption_lapses() {
+    let end = |after_ms: u64| {
+        let (mut stage, one) = Stage::with_one(config_with_rate(0.0));
+        stage.at(1_000).on(Event::Tick);
+        let preempted = vec![one.id.clone()];
+        stage.on(Event::Allocated(Allocation { preempted, cluster_nodes: 5, ..Allocation::default() }));
+        let actions = stage.at(1_000 + after_ms).ends(&one.id, 137, "");
+        actions.iter().any(|action| matches!(action, Action::Fail { .. }))
+    };
+    assert!(!end(15_000), "it was taken away");
+    assert!(end(61_000), "it has failed by itself");
+    // Nor is an idle one given back before its time.
+    let (mut stage, one) = Stage::with_one(config());
+    stage.at(1_000).on(Event::Tick);
+    let preempted = vec![one.id.clone()];
+    stage.on(Event::Allocated(Allocation { preempted, cluster_nodes: 5, ..Allocation::default() }));
+    let gives_back = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::GiveBack(_)));
+    assert!(!gives_back(&stage.at(61_000).registers(&one, 0)));
+    assert!(gives_back(&stage.at(91_000).on(Event::Tick)));
 }

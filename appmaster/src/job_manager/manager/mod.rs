@@ -30,6 +30,7 @@ use super::config::JobManagerConfig;
 use super::context::{Context, RequestKey};
 use super::event::{Action, ConnectionId, Event, Now};
 use super::finished_jobs::FinishedJobs;
+use super::gone::GoneTaskManagers;
 use super::job::JobMaster;
 use super::timing::Timer;
 use clients::Waiter;
@@ -55,6 +56,7 @@ pub struct JobManager {
     next_waiter: u64,
     submitted: u64,
     peers: BTreeMap<ConnectionId, String>,
+    gone: GoneTaskManagers,
     /// The newest tokens for file systems, where somebody obtains them.
     delegation_tokens: Option<DelegationTokens>,
 }
@@ -74,6 +76,7 @@ impl JobManager {
             next_waiter: 0,
             submitted: 0,
             peers: BTreeMap::new(),
+            gone: GoneTaskManagers::default(),
             delegation_tokens: None,
         }
     }
@@ -98,7 +101,7 @@ impl JobManager {
             Event::Disconnected { connection } => self.on_disconnected(connection),
             Event::FromTaskManager { connection, envelope } => self.on_task_manager_message(connection, envelope),
             Event::FromClient { connection, number, call } => self.on_client_call(connection, number, call),
-            Event::TaskManagerLost { task_manager, reason } => self.lose_task_manager(&task_manager, &reason),
+            Event::TaskManagerLost { task_manager, reason } => self.end_task_manager(&task_manager, &reason),
             Event::ReleaseTaskManager { task_manager } => self.release_task_manager(&task_manager),
             Event::ResourceNote(note) => self.cx.resource_note = note,
             Event::DelegationTokens(file) => self.on_delegation_tokens(file.0),

@@ -41,8 +41,14 @@ impl JobManager {
         if self.is_idle(id) {
             let reason = "it has no work, and its container is given back".to_owned();
             self.cx.send(id, ToTaskManager::RefuseRegistration { reason: reason.clone() });
-            self.lose_task_manager(id, &reason);
+            self.end_task_manager(id, &reason);
         }
+    }
+
+    /// A TaskManager has no container any more, and does not come back.
+    pub(super) fn end_task_manager(&mut self, id: &TaskManagerId, reason: &str) {
+        self.gone.add(id, reason);
+        self.lose_task_manager(id, reason);
     }
 }
 

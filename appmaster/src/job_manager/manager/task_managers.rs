@@ -66,7 +66,8 @@ impl JobManager {
             // There is a newer leader than us: whoever serves it must not be drawn away.
             return self.cx.actions.push(Action::CloseConnection { connection });
         }
-        if let Some(reason) = refusal(&registration) {
+        let gone = self.gone.reason(&registration.id).map(|reason| format!("its container is gone: {reason}"));
+        if let Some(reason) = refusal(&registration).or(gone) {
             let envelope = Envelope { epoch: self.cx.epoch, message: ToTaskManager::RefuseRegistration { reason } };
             return self.cx.actions.push(Action::SendToTaskManager { connection, envelope });
         }

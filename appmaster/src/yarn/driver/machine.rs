@@ -10,6 +10,7 @@ use super::failure_rate::FailureRate;
 use super::heartbeat::Heartbeat;
 use super::hosts::{self, NodeHosts};
 use super::nodes::Nodes;
+use super::strangers::Strangers;
 use super::workers::{Phase, Worker, Workers};
 use crate::job_manager::ClusterResources;
 
@@ -41,6 +42,7 @@ pub struct ResourceManagerDriver {
     phase: Phases,
     resources: ClusterResources,
     workers: Workers,
+    strangers: Strangers,
     heartbeat: Heartbeat,
     nodes: Nodes,
     node_hosts: NodeHosts,
@@ -64,6 +66,7 @@ impl ResourceManagerDriver {
             phase: Phases::Registering,
             resources: ClusterResources::default(),
             workers: Workers::default(),
+            strangers: Strangers::default(),
             heartbeat: Heartbeat::new(),
             nodes: Nodes::default(),
             node_hosts: NodeHosts::default(),
@@ -134,15 +137,18 @@ impl ResourceManagerDriver {
         let config = &self.config;
         let (registration, idle, leaving) = (config.registration_timeout, config.idle_timeout, config.leaving_timeout);
         let workers = self.workers.deadline(registration, idle, leaving, self.surplus() > 0);
-        let speaks = self.phase == Phases::Registered && !self.heartbeat.in_flight;
-        let heartbeat = speaks.then(|| self.heartbeat_due());
-        [workers, heartbeat, self.nodes.deadline(), self.explain_at].into_iter().flatten().min()
+        let is_registered = self.phase == Phases::Registered;
+        let strangers = is_registered.then(|| self.strangers.deadline(registration)).flatten();
+        let heartbeat = (is_registered && !self.heartbeat.in_flight).then(|| self.heartbeat_due());
+        [workers, strangers, heartbeat, self.nodes.deadline(), self.explain_at].into_iter().flatten().min()
     }
 
-    /// TaskManagers that the jobs need: those that they use, and as many as it takes for the slots that they wait for.
+    /// TaskManagers that the jobs need: those that they use, and as many as it takes for the slots that they wait for. One
+    /// whose container is not ours counts neither here nor among those that are held.
     #[must_use]
     pub fn wanted(&self) -> u32 {
-        let used = self.resources.task_managers.values().filter(|used| used.busy);
+        let ours = self.resources.task_managers.iter().filter(|(id, _)| self.workers.get(id).is_some());
+        let used = ours.map(|(_, used)| used).filter(|used| used.busy);
         let (busy, free) = used.fold((0_u32, 0_u32), |(busy, free), used| {
             let more = if used.connected { used.slots.saturating_sub(used.used) } else { 0 };
             (busy + 1, free.saturating_add(more))
@@ -191,6 +197,7 @@ impl ResourceManagerDriver {
             ));
         }
         self.phase = Phases::Registered;
+        self.strangers.wait_again(now);
         self.adopt(now, earlier);
     }
 
@@ -198,16 +205,18 @@ impl ResourceManagerDriver {
     fn adopt(&mut self, now: Duration, earlier: Vec<Container>) {
         for container in earlier {
             if self.workers.get(&container.id).is_none() && !self.heartbeat.is_released(&container.id) {
-                let is_there = self.resources.task_managers.contains_key(&container.id);
-                let phase = match is_there {
-                    true => Phase::Registered { idle_since: None },
-                    false => Phase::Awaited { since: now },
-                };
                 self.node_hosts.learn(&container.node.host);
+                let phase = Phase::Awaited { since: now };
                 self.workers.insert(container.id, Worker::new(container.node, container.resource, phase));
             }
         }
+        self.observe(now);
+    }
+
+    /// Brings what is held in line with who is registered.
+    fn observe(&mut self, now: Duration) {
         self.workers.observe(now, &self.resources);
+        self.strangers.observe(now, &self.resources, &self.workers);
     }
 
     fn on_not_registered(&mut self) {
@@ -234,7 +243,7 @@ impl ResourceManagerDriver {
         }
         for id in allocation.preempted {
             if let Some(worker) = self.workers.get_mut(&id) {
-                worker.is_preempted = true;
+                worker.preempted(now);
             }
         }
         self.heartbeat.answered();
@@ -270,7 +279,7 @@ impl ResourceManagerDriver {
             return;
         }
         let mut end = ContainerEnd::explain(completed.exit_status, &completed.diagnostics, worker.resource);
-        if worker.is_preempted {
+        if worker.is_preempted(now) {
             end.blame = Blame::Nobody;
         }
         self.give_up(now, &completed.id, &end, true);
@@ -293,20 +302,31 @@ impl ResourceManagerDriver {
             let minutes = self.config.node_penalty.as_secs() / 60;
             tracing::warn!(%host, minutes, "containers fail on this node again and again: it is left out for a while");
         }
+        let has_proved = worker.has_proved(now) || self.workers.iter().any(|(_, other)| other.has_proved(now));
+        self.count_failure(now, reason, end.blame, has_proved);
+    }
+
+    /// Ends the application when there were too many failures, in a short time or one after the other.
+    fn count_failure(&mut self, now: Duration, reason: String, blame: Blame, has_proved: bool) {
+        const KEY: &str = "resourcemanager.start-worker.max-failure-rate";
         let limit = self.config.max_failure_rate;
-        if end.blame == Blame::Container
-            && let Some((count, causes)) = self.failures.add(now, reason, limit)
-        {
+        let in_a_row = self.failures.add_to_row(&reason, has_proved, limit);
+        let in_a_minute = if blame == Blame::Container { self.failures.add(now, reason, limit) } else { None };
+        if let Some((count, causes)) = in_a_minute {
             self.fail(format!(
-                "{count} TaskManagers have failed within a minute, more than the {limit} that \
-                 resourcemanager.start-worker.max-failure-rate allows:\n{causes}"
+                "{count} TaskManagers have failed within a minute, more than the {limit} that {KEY} allows:\n{causes}"
+            ));
+        } else if let Some((count, causes)) = in_a_row {
+            self.fail(format!(
+                "{count} TaskManagers in a row have failed, and none has been registered for a minute; ten in a row are \
+                 allowed, or {KEY} if that is more:\n{causes}"
             ));
         }
     }
 
     fn on_demand(&mut self, now: Duration, resources: ClusterResources) {
-        self.workers.observe(now, &resources);
         self.resources = resources;
+        self.observe(now);
     }
 
     fn on_given_back(&mut self, now: Duration, id: &TaskManagerId, accepted: bool) {
@@ -342,7 +362,21 @@ impl ResourceManagerDriver {
         let late: Vec<(TaskManagerId, ContainerEnd)> =
             self.workers.iter().filter_map(|(id, worker)| Some((id.clone(), late(worker)?))).collect();
         late.iter().for_each(|(id, end)| self.give_up(now, id, end, false));
+        self.send_strangers_away(now);
         self.end_those_that_linger(now);
+    }
+
+    /// While the ResourceManager is away, it cannot tell of their containers.
+    fn send_strangers_away(&mut self, now: Duration) {
+        if self.phase != Phases::Registered {
+            return;
+        }
+        for stranger in self.strangers.take_late(now, self.config.registration_timeout) {
+            let reason = format!("YARN does not count the container {stranger} as one of this application any more");
+            // Should YARN hear of it after all, it is given back.
+            self.heartbeat.release(stranger.clone());
+            self.actions.push(Action::ReportLost { task_manager: stranger, reason });
+        }
     }
 
     fn end_those_that_linger(&mut self, now: Duration) {
@@ -399,7 +433,7 @@ impl ResourceManagerDriver {
             .available
             .map_or(String::new(), |available| format!("; YARN says that this application may still get {available}"));
         self.actions.push(Action::Explain(Some(format!(
-            "waiting for {outstanding} container{} of {} from YARN for {} s{left}",
+            "waiting for {outstanding} container{} of {} from YARN for {} s{left}; more: flink-yarn doctor",
             if outstanding == 1 { "" } else { "s" },
             self.config.resource,
             (now - since).as_secs()

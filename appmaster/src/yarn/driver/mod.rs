@@ -12,6 +12,10 @@
 //!                                     ╎
 //!                                     └──► Vanished: given up by the JobManager, before YARN has said why
 //! ```
+//!
+//! A TaskManager whose container YARN has given up may live on, when its NodeManager has died: the JobManager lets none in
+//! that was reported as lost. Those that an earlier attempt has left are let in, and reported as lost when YARN has not told
+//! of their containers within the time that TaskManagers have to register.
 
 /// What goes in and what comes out.
 pub mod event;
@@ -33,6 +37,9 @@ mod failure_rate;
 
 /// The containers that are held.
 mod workers;
+
+/// TaskManagers without a container of ours.
+mod strangers;
 
 /// What the next heartbeat to the ResourceManager says.
 mod heartbeat;

@@ -12,9 +12,18 @@ pub(super) struct Worker {
     pub(super) node: Node,
     pub(super) resource: Resource,
     pub(super) phase: Phase,
-    /// True when YARN has said that it will take it away.
-    pub(super) is_preempted: bool,
+    /// Since when its TaskManager has been registered, or was before it vanished.
+    registered_at: Option<Duration>,
+    /// When YARN has said that it may take it away.
+    preempted_at: Option<Duration>,
 }
+
+/// For how long it counts that YARN has said that it may take a container away. It says so once, and not when it keeps it;
+/// what it takes, it takes after 15 seconds unless its policy says otherwise (`max_wait_before_kill`).
+const PREEMPTION_LAPSES: Duration = Duration::from_mins(1);
+
+/// A TaskManager that was registered for so long shows that TaskManagers can work here.
+const PROVED_AFTER: Duration = Duration::from_mins(1);
 
 /// How far a container is. See the diagram in [`super`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +51,28 @@ impl Phase {
 
 impl Worker {
     pub(super) fn new(node: Node, resource: Resource, phase: Phase) -> Self {
-        Self { node, resource, phase, is_preempted: false }
+        Self { node, resource, phase, registered_at: None, preempted_at: None }
+    }
+
+    /// Its TaskManager is registered.
+    pub(super) fn registered(&mut self, now: Duration, idle_since: Option<Duration>) {
+        self.phase = Phase::Registered { idle_since };
+        self.registered_at.get_or_insert(now);
+    }
+
+    /// Whether its TaskManager has worked for a while.
+    pub(super) fn has_proved(&self, now: Duration) -> bool {
+        self.registered_at.is_some_and(|at| at + PROVED_AFTER <= now)
+    }
+
+    /// YARN says that it may take it away.
+    pub(super) fn preempted(&mut self, now: Duration) {
+        self.preempted_at = Some(now);
+    }
+
+    /// Whether YARN is about to take it away.
+    pub(super) fn is_preempted(&self, now: Duration) -> bool {
+        self.preempted_at.is_some_and(|at| now < at + PREEMPTION_LAPSES)
     }
 }
 
@@ -83,7 +113,7 @@ impl Workers {
             match (worker.phase, resources.task_managers.get(id)) {
                 // One that had vanished may come back: its host stood still, or was out of reach.
                 (Phase::Starting | Phase::Awaited { .. } | Phase::Vanished { .. }, Some(used)) => {
-                    worker.phase = Phase::Registered { idle_since: (!used.busy).then_some(now) };
+                    worker.registered(now, (!used.busy).then_some(now));
                 }
                 (Phase::Registered { idle_since }, Some(used)) => {
                     let idle_since = (!used.busy).then_some(idle_since.unwrap_or(now));
@@ -99,8 +129,10 @@ impl Workers {
     /// been idle longest.
     pub(super) fn first_to_return(&self, now: Duration, idle_timeout: Duration) -> Option<TaskManagerId> {
         let due = |worker: &Worker| match worker.phase {
-            Phase::Registered { idle_since: Some(since) } if worker.is_preempted || since + idle_timeout <= now => {
-                Some((!worker.is_preempted, since))
+            Phase::Registered { idle_since: Some(since) }
+                if worker.is_preempted(now) || since + idle_timeout <= now =>
+            {
+                Some((!worker.is_preempted(now), since))
             }
             _ => None,
         };
