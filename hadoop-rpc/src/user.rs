@@ -2,12 +2,14 @@
 
 use std::env;
 use std::fs;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use crate::configuration::Configuration;
 use crate::error::Error;
 use crate::kerberos::auth_to_local::short_name;
-use crate::kerberos::{Credential, KerberosError, KerberosLogin};
+use crate::kerberos::{ANSWER_LIMIT, Credential, KerberosError, KerberosLogin};
 
 /// A user, as Hadoop's servers see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +52,10 @@ impl User {
         }
     }
 
-    /// A user who is proved by a login: tickets of the cache, or a keytab. Asks the Kerberos server: it may block.
+    /// A user who is proved by a login: tickets of the cache, or a keytab. Asks the Kerberos server: it may block, but for
+    /// no longer than seven seconds.
     pub fn kerberos_login(configuration: &Configuration, login: KerberosLogin) -> Result<Self, KerberosError> {
-        let (principal, _) = Credential::acquire(&login)?.inquire()?;
+        let principal = principal(&login)?;
         let rules = configuration.get("hadoop.security.auth_to_local").unwrap_or_default();
         let name = short_name(&principal, &rules, None)?;
         Ok(Self { name, login: Login::Kerberos { login, principal } })
@@ -102,6 +105,21 @@ impl User {
     pub fn is_kerberos(&self) -> bool {
         matches!(self.login, Login::Kerberos { .. })
     }
+}
+
+/// Whose tickets they are. The library may wait for a silent server longer than we do: it does so on a thread of its own, which
+/// is left to itself then.
+fn principal(login: &KerberosLogin) -> Result<String, KerberosError> {
+    let (teller, told) = mpsc::sync_channel(1);
+    let login = login.clone();
+    let asking = move || {
+        let found = Credential::acquire(&login).and_then(|credential| credential.inquire());
+        // Nobody listens when it was too late.
+        let _ = teller.send(found.map(|(principal, _)| principal));
+    };
+    let started = thread::Builder::new().name("kerberos-login".to_owned()).spawn(asking);
+    started.map_err(|error| KerberosError::Failed { what: "start a thread".to_owned(), why: error.to_string() })?;
+    told.recv_timeout(ANSWER_LIMIT).map_err(|_| KerberosError::NoAnswer { within: ANSWER_LIMIT })?
 }
 
 /// Whether the cluster uses Kerberos.

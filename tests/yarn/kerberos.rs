@@ -338,3 +338,46 @@ fn without_a_keytab_the_resource_manager_renews_the_tokens() {
     user.call(&["kill", &id]).expect(0, &[]);
     user.assert_tidy(&id);
 }
+
+/// Neither the login with a keytab nor what a ticket needs waits for long.
+#[test]
+fn a_kerberos_server_that_is_silent_is_named_soon() {
+    let cluster = Cluster::shared(SECURE);
+    let user = User::new(&cluster, "krb-silent");
+    // They take what is sent, and say nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let _socket = std::net::UdpSocket::bind(address).unwrap();
+    let (_, original) = cluster.environment().find(|(name, _)| *name == "KRB5_CONFIG").unwrap();
+    let original = std::fs::read_to_string(original).unwrap();
+    let is_address = |line: &str| line.trim().starts_with("kdc = ") && line.contains(':');
+    assert_eq!(original.lines().filter(|line| is_address(line)).count(), 1, "{original}");
+    let lines =
+        original.lines().map(|line| if is_address(line) { format!("  kdc = {address}") } else { line.to_owned() });
+    let silent = user.local("krb5.conf");
+    std::fs::write(&silent, lines.collect::<Vec<_>>().join("\n")).unwrap();
+
+    // A ticket to get others with, and none for a service.
+    let tickets = user.local("tickets");
+    let kinit = Command::new("kinit")
+        .args(["-k", "-t", &cluster.keytab(cluster.user()).display().to_string(), "-c"])
+        .arg(&tickets)
+        .arg(cluster.user())
+        .envs(cluster.environment())
+        .status();
+    assert!(kinit.unwrap().success());
+    let login = keytab(&cluster);
+    let login: Vec<&str> = login.iter().map(String::as_str).collect();
+    for (options, tickets) in [(&login[..], Path::new("/no/such/tickets")), (&[], &tickets)] {
+        let program = program("wordcount");
+        let words =
+            [&["run", "-t", "yarn-application"], options, &[&program, "--input", "/in", "--output", "/out"]].concat();
+        let mut command = user.prepared(&words);
+        command.env("KRB5_CONFIG", &silent).env("KRB5CCNAME", format!("FILE:{}", tickets.display()));
+        let begun = Instant::now();
+        let ended = crate::process::Running::start(&mut command).wait();
+        assert!(begun.elapsed() < SOON, "told after {:?} only", begun.elapsed());
+        assert_ne!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stderr.contains("the Kerberos server does not answer"), "{}", ended.stderr);
+    }
+}

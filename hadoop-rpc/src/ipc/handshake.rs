@@ -9,6 +9,7 @@ use crate::ipc::identity::Identity;
 use crate::ipc::sasl::{AuthenticationMode, Negotiation, Step};
 use crate::ipc::settings::Settings;
 use crate::ipc::stream::{FrameReader, FrameWriter, read_sasl};
+use crate::kerberos::{ANSWER_LIMIT, KerberosError};
 use crate::proto::rpc::{IpcConnectionContextProto, RpcSaslProto, UserInformationProto};
 
 /// Connects, authenticates, and says which protocol will be spoken.
@@ -100,7 +101,7 @@ async fn negotiate(
     }
 }
 
-/// Kerberos asks its own servers: that is done where it blocks nobody.
+/// Kerberos asks its own servers: that is done where it blocks nobody, and is not waited for longer than people wait.
 async fn take_step(
     mut negotiation: Negotiation,
     received: RpcSaslProto,
@@ -114,9 +115,12 @@ async fn take_step(
         let step = negotiation.step(received);
         (negotiation, step)
     });
-    let stopped =
-        |error: tokio::task::JoinError| AuthenticationError::Kerberos(format!("the step was stopped: {error}"));
-    stepping.await.unwrap_or_else(|error| (spare, Err(stopped(error))))
+    let kerberos = |error: String| (spare, Err(AuthenticationError::Kerberos(error)));
+    match timeout(ANSWER_LIMIT, stepping).await {
+        Ok(Ok(stepped)) => stepped,
+        Ok(Err(error)) => kerberos(format!("the step was stopped: {error}")),
+        Err(_) => kerberos(KerberosError::NoAnswer { within: ANSWER_LIMIT }.to_string()),
+    }
 }
 
 /// An exception during authentication. Those that say that another server should be asked are passed on as they are.

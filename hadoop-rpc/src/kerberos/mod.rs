@@ -2,6 +2,7 @@
 //! for Kerberos needs none.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The functions of libgssapi_krb5, as C declares them.
 mod library;
@@ -13,6 +14,10 @@ mod gssapi;
 pub(crate) mod auth_to_local;
 
 pub(crate) use gssapi::{Context, Credential, Name};
+
+/// Longest wait for a Kerberos server: whoever waits at a terminal is told within ten seconds. The library's own time-outs come
+/// to half a minute.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(7);
 
 /// Why Kerberos could not do something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +35,15 @@ pub enum KerberosError {
         what: String,
         /// The library's words.
         why: String,
+    },
+    /// The Kerberos server says nothing.
+    #[error(
+        "the Kerberos server does not answer within {} s; check that it runs, and what krb5.conf (KRB5_CONFIG) says of it",
+        within.as_secs()
+    )]
+    NoAnswer {
+        /// How long was waited.
+        within: Duration,
     },
     /// A rule of hadoop.security.auth_to_local is wrong, or none applies.
     #[error("{0}")]

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use flink_graph::options;
 use hadoop_rpc::credentials::AMRM_TOKEN_KIND;
 use hadoop_rpc::hdfs::NameNode;
-use hadoop_rpc::{Configuration, Credentials, User};
+use hadoop_rpc::{Configuration, Credentials, Token, User};
+use tokio::task::JoinSet;
 
 use super::hadoop::Hadoop;
 use super::resource_manager::ResourceManager;
@@ -32,17 +33,29 @@ pub(super) async fn obtain(
         };
     }
     let renewer = resource_manager.token_renewer()?;
+    // All at once: each may take as long as somebody at a terminal has patience.
+    let mut asked = JoinSet::new();
     for authority in name_nodes {
-        let failed = |error: &dyn std::error::Error| {
-            ClientError::failed(format!("the NameNode {authority} gives no token for the application")).because(error)
-        };
-        let name_node = NameNode::new(&hadoop.configuration, user, &Credentials::new(), authority);
-        let name_node = name_node.map_err(|error| failed(&error))?;
-        if let Some(token) = name_node.delegation_token(&renewer).await.map_err(|error| failed(&error))? {
+        let (configuration, user) = (hadoop.configuration.clone(), user.clone());
+        let (renewer, authority) = (renewer.clone(), authority.clone());
+        asked.spawn(async move { token_of(&configuration, &user, &renewer, &authority).await });
+    }
+    while let Some(answer) = asked.join_next().await {
+        let answer = answer.map_err(|error| ClientError::failed("a NameNode could not be asked").because(&error))?;
+        if let Some(token) = answer? {
             credentials.replace_token(token);
         }
     }
     Ok(credentials)
+}
+
+async fn token_of(configuration: &Configuration, user: &User, renewer: &str, authority: &str) -> Result<Option<Token>> {
+    let failed = |error: &dyn std::error::Error| {
+        ClientError::failed(format!("the NameNode {authority} gives no token for the application")).because(error)
+    };
+    let name_node = NameNode::new(configuration, user, &Credentials::new(), authority);
+    let name_node = name_node.map_err(|error| failed(&error))?;
+    name_node.delegation_token(renewer).await.map_err(|error| failed(&error))
 }
 
 /// The tokens that the environment hands to this process.

@@ -11,6 +11,7 @@ use hadoop_rpc::hdfs::NameNode;
 use hadoop_rpc::ipc::RetryPolicy;
 use hadoop_rpc::{Credentials, KerberosLogin, Token, User, user};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::environment::StartError;
 use super::token_files::TokenFiles;
@@ -18,11 +19,12 @@ use super::token_files::TokenFiles;
 /// How long a NameNode is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Longest time for one NameNode to give a token, and to tell how long it is good.
+/// Longest time for a NameNode to give a token, and to tell how long it is good. All are asked at the same time.
 const NAME_NODE_LIMIT: Duration = Duration::from_secs(45);
 
-/// Longest time for one attempt to obtain tokens, the login included.
-const ATTEMPT_LIMIT: Duration = Duration::from_secs(300);
+/// The same before the ApplicationMaster is registered: YARN does not wait for long, and those that are missing are asked
+/// again afterwards.
+const FIRST_NAME_NODE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The life of a token where the NameNode does not tell and the configuration neither: Hadoop's default.
 const DEFAULT_LIFE: Duration = Duration::from_hours(24);
@@ -88,7 +90,7 @@ impl TokenKeeper {
     /// began. When it fails, they are what there is.
     pub(super) async fn begin(&mut self) {
         if let Some(login) = self.login.clone() {
-            self.has_own = self.obtain(&login).await;
+            self.has_own = self.obtain(&login, FIRST_NAME_NODE_LIMIT).await;
         }
     }
 
@@ -101,7 +103,7 @@ impl TokenKeeper {
         }
         loop {
             tokio::time::sleep_until((self.began + self.schedule.due()).into()).await;
-            if self.obtain(&login).await {
+            if self.obtain(&login, NAME_NODE_LIMIT).await {
                 handle.delegation_tokens(self.encoded()).await;
             }
         }
@@ -111,12 +113,10 @@ impl TokenKeeper {
         self.newest.borrow().encode().expose().to_vec()
     }
 
-    async fn obtain(&mut self, login: &KerberosLogin) -> bool {
-        let obtained = tokio::time::timeout(ATTEMPT_LIMIT, obtain(&self.hadoop, login, &self.name_nodes)).await;
-        let taken = match obtained {
-            Ok(Ok(obtained)) => self.take(obtained),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(format!("nothing came within {} s", ATTEMPT_LIMIT.as_secs()).into()),
+    async fn obtain(&mut self, login: &KerberosLogin, limit: Duration) -> bool {
+        let taken = match obtain(&self.hadoop, login, &self.name_nodes, limit).await {
+            Ok(obtained) => self.take(obtained),
+            Err(error) => Err(error),
         };
         if let Err(error) = &taken {
             self.schedule.failed(self.began.elapsed());
@@ -152,26 +152,33 @@ struct Obtained {
     missing: Vec<String>,
 }
 
-/// Logs in and asks each NameNode for a token. One that gives none keeps nobody from those of the others; when none gives
-/// one, it is an error.
+/// Logs in and asks each NameNode for a token, all at the same time. One that gives none within the limit keeps nobody from
+/// those of the others; when none gives one, it is an error.
 async fn obtain(
     hadoop: &hadoop_rpc::Configuration,
     login: &KerberosLogin,
     name_nodes: &BTreeSet<String>,
+    limit: Duration,
 ) -> Result<Obtained, StartError> {
     let (configuration, login) = (hadoop.clone(), login.clone());
     let user = tokio::task::spawn_blocking(move || User::kerberos_login(&configuration, login)).await??;
-    let renewer = user.principal().unwrap_or_else(|| user.name()).to_owned();
-    let (mut tokens, mut shortest, mut missing) = (Credentials::new(), None, Vec::new());
+    let mut asked = JoinSet::new();
     for authority in name_nodes {
-        match tokio::time::timeout(NAME_NODE_LIMIT, token_of(hadoop, &user, &renewer, authority)).await {
-            Ok(Ok(Some((token, life)))) => {
+        let (hadoop, user, authority) = (hadoop.clone(), user.clone(), authority.clone());
+        asked.spawn(async move {
+            let given = tokio::time::timeout(limit, token_of(&hadoop, &user, &authority)).await;
+            (authority, given.unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs()).into())))
+        });
+    }
+    let (mut tokens, mut shortest, mut missing) = (Credentials::new(), None, Vec::new());
+    while let Some(answer) = asked.join_next().await {
+        match answer? {
+            (_, Ok(Some((token, life)))) => {
                 shortest = Some(shortest.map_or(life, |shortest: Duration| shortest.min(life)));
                 tokens.replace_token(token);
             }
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => missing.push(format!("{authority}: {error}")),
-            Err(_) => missing.push(format!("{authority}: it did not answer within {} s", NAME_NODE_LIMIT.as_secs())),
+            (_, Ok(None)) => {}
+            (authority, Err(error)) => missing.push(format!("{authority}: {error}")),
         }
     }
     if tokens.is_empty() && !missing.is_empty() {
@@ -184,9 +191,9 @@ async fn obtain(
 async fn token_of(
     hadoop: &hadoop_rpc::Configuration,
     user: &User,
-    renewer: &str,
     authority: &str,
 ) -> Result<Option<(Token, Duration)>, StartError> {
+    let renewer = user.principal().unwrap_or_else(|| user.name());
     let name_node = NameNode::new(hadoop, user, &Credentials::new(), authority)?;
     let name_node = name_node.with_retry(RetryPolicy::patient(PATIENCE));
     let Some(token) = name_node.delegation_token(renewer).await? else { return Ok(None) };
