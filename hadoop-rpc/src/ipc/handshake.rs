@@ -1,6 +1,8 @@
 use std::io;
+use std::thread;
 
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::error::{AuthenticationError, Endpoint, Error};
@@ -111,15 +113,21 @@ async fn take_step(
         return (negotiation, step);
     }
     let spare = negotiation.without_progress();
-    let stepping = tokio::task::spawn_blocking(move || {
+    let (teller, told) = oneshot::channel();
+    // A thread of its own rather than the runtime's: the end of a program would wait for that one.
+    let started = thread::Builder::new().name("kerberos-step".to_owned()).spawn(move || {
         let step = negotiation.step(received);
-        (negotiation, step)
+        // Nobody listens when it was too late.
+        let _ = teller.send((negotiation, step));
     });
-    let kerberos = |error: String| (spare, Err(AuthenticationError::Kerberos(error)));
-    match timeout(ANSWER_LIMIT, stepping).await {
+    let failed = |error: String| (spare, Err(AuthenticationError::Kerberos(error)));
+    if let Err(error) = started {
+        return failed(format!("no thread for it: {error}"));
+    }
+    match timeout(ANSWER_LIMIT, told).await {
         Ok(Ok(stepped)) => stepped,
-        Ok(Err(error)) => kerberos(format!("the step was stopped: {error}")),
-        Err(_) => kerberos(KerberosError::NoAnswer { within: ANSWER_LIMIT }.to_string()),
+        Ok(Err(_)) => failed("the step was stopped".to_owned()),
+        Err(_) => failed(KerberosError::NoAnswer { within: ANSWER_LIMIT }.to_string()),
     }
 }
 

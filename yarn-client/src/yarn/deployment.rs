@@ -213,17 +213,17 @@ impl Deployment {
     async fn prepare(&self, work: &Work) -> Result<Prepared> {
         let items = items(&self.plan, work.program())?;
         let name_nodes = self.name_nodes()?;
-        let (contents, new, queue, labels, reachable, tokens, places) = tokio::join!(
-            contents(items.clone()),
+        // Without an answer of the ResourceManager nothing else is waited for: it would not come soon either.
+        let (contents, new, queue, labels, reachable, tokens, places) = tokio::try_join!(
+            async { Ok(contents(items.clone()).await) },
             self.resource_manager.new_application(),
-            self.check_queue(),
-            self.check_labels(),
-            self.reach_hdfs(),
-            tokens::obtain(&self.hadoop, &self.resource_manager, &name_nodes),
-            self.places(),
-        );
+            async { Ok(self.check_queue().await) },
+            async { Ok(self.check_labels().await) },
+            async { Ok(self.reach_hdfs().await) },
+            async { Ok(tokens::obtain(&self.hadoop, &self.resource_manager, &name_nodes).await) },
+            async { Ok(self.places().await) },
+        )?;
         // The first of them is what the user has to mend first.
-        let new = new?;
         queue?;
         labels?;
         reachable?;
