@@ -336,6 +336,7 @@ where
 
 /// The end of a chain in front of a keyed aggregate: merging first, in BATCH mode. One branch for each record; it goes the
 /// same way every time.
+#[allow(clippy::large_enum_variant)] // there is one for each subtask
 enum KeyedOutput<T, S: KeySelector<T>, F> {
     Plain(KeyRouter<T, S>),
     Combining(CombiningRouter<T, S, F>),

@@ -5,7 +5,8 @@ import statistics
 import sys
 
 from . import peers
-from .measurements import OURS, Measurement, cost_of_tls, in_turn, median, ratios, throughput_table
+from .measurements import (OURS, Measurement, cost_of_tls, goals, in_turn, median, of_ours, ratios, slowest, throughput_table,
+                           times_as_many, tls_share)
 
 KEYS = 1_000_000
 PERCENTILES = ('p50', 'p90', 'p99', 'p99.9', 'max')
@@ -21,9 +22,18 @@ def measure(options, programs, report):
     for events in options.events:
         results = in_turn(contestants(options, programs, clusters, events), options.rounds, options.verbose)
         parts += [f'{events / 1e6:.0f} M events:', throughput_table(events, 'events', results),
-                  'Events for each CPU second, how many times as many:', ratios(events, results), cost_of_tls(results)]
+                  'Events for each CPU second, how many times as many:', ratios(events, results), cost_of_tls(results),
+                  'The slowest of ours; timely-dataflow exchanges between threads, so it is compared with ours that do:', goals(
+                      ('at least 20 M events a CPU second', 20, slowest(events, results), '{:.1f} M', False),
+                      ('at least 15 times Apache Flink', 15, times_as_many(events, results, 'Apache Flink'), '{:.1f} times', False),
+                      ('no fewer than timely-dataflow', 1, times_as_many(events, in_one_process(results), 'timely'), '{:.2f} times', False),
+                      ('TLS costs at most 15 % CPU', 15, tls_share(results), '{:+.1f} %', True))]
     programs.stop_clusters()
     report.part('keyed', f'keyed_count: {KEYS:,} keys, unpaced, parallelism 2', parts)
+
+
+def in_one_process(results):
+    return {name: runs for name, runs in results.items() if '2 TaskManagers' not in name}
 
 
 def contestants(options, programs, clusters, events):
@@ -57,7 +67,13 @@ def measure_latency(options, programs, report):
     if options.flink:
         rows += flink_rows(os.path.abspath(options.flink))
     report.part('latency', f'keyed_count at {options.rate:,} events a second for {options.seconds} s: medians of the runs, '
-                'the first 2 s of each left out', [rows])
+                'the first 2 s of each left out', [rows, 'The slowest of ours:', goals(
+                    ('p50 under 0.5 ms', 0.5, latest('p50', results), '{:.2f} ms', True),
+                    ('p99 under 5 ms', 5, latest('p99', results), '{:.2f} ms', True))])
+
+
+def latest(percentile, results):
+    return max(statistics.median(run.more['latency'][percentile] for run in runs) for runs in of_ours(results).values())
 
 
 def late(run):

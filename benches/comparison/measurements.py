@@ -55,7 +55,8 @@ def throughput_table(records, unit, results):
     for name, runs in results.items():
         wall, cpu = median(runs, 'seconds'), median(runs, 'cpu')
         loads = [run.load for run in runs]
-        rows.append([name, str(len(runs)), f'{wall:.2f}, {min(run.seconds for run in runs):.2f}',
+        version = runs[0].more.get('version')
+        rows.append([f'{name} ({version})' if version else name, str(len(runs)), f'{wall:.2f}, {min(run.seconds for run in runs):.2f}',
                      f'{cpu:.2f}, {min(run.cpu for run in runs):.2f}', f'{per_cpu_second(records, runs):.1f}',
                      f'{records / wall / 1e6:.1f}', f'{max(run.peak_mb for run in runs):.0f}',
                      f'{min(loads):.1f}–{max(loads):.1f}'])
@@ -72,12 +73,44 @@ def ratios(records, results):
     return rows
 
 
+def times_as_many(records, results, peer):
+    """How many times as many records for each CPU second the slowest of ours handles, against a peer; None without it."""
+    runs = next((runs for name, runs in results.items() if name.startswith(peer)), None)
+    return runs and slowest(records, results) / per_cpu_second(records, runs)
+
+
+def slowest(records, results):
+    """Millions of records for each CPU second, of the slowest of ours."""
+    return min(per_cpu_second(records, runs) for runs in of_ours(results).values())
+
+
+def of_ours(results):
+    return {name: runs for name, runs in results.items() if name.startswith(OURS)}
+
+
+def goals(*lines):
+    """What was to be reached: each line has words with the limit in them, the limit, the figure (None where the peer did not
+    take part), how figures are written, and whether less is better."""
+    rows = [['goal', 'measured', '']]
+    for words, limit, figure, form, less in lines:
+        if figure is not None:
+            met = figure <= limit if less else figure >= limit
+            rows.append([words, form.format(figure), 'reached' if met else 'MISSED'])
+    return rows
+
+
+def tls_share(results):
+    """CPU seconds with TLS between two workers, in percent more than without."""
+    with_tls, without = (next((runs for name, runs in results.items() if name.endswith(end)), None) for end in (
+        '2 TaskManagers x 1 slot, TLS', '2 TaskManagers x 1 slot, no TLS'))
+    return (median(with_tls, 'cpu') / max(median(without, 'cpu'), 0.01) - 1) * 100 if with_tls and without else None
+
+
 def cost_of_tls(results):
     """By how much CPU seconds grow with TLS between two workers."""
     with_tls = next((runs for name, runs in results.items() if name.endswith('2 TaskManagers x 1 slot, TLS')), None)
     without = next((runs for name, runs in results.items() if name.endswith('2 TaskManagers x 1 slot, no TLS')), None)
     if not with_tls or not without:
         return ''
-    change = (median(with_tls, 'cpu') / max(median(without, 'cpu'), 0.01) - 1) * 100
     wall = (median(with_tls, 'seconds') / max(median(without, 'seconds'), 0.01) - 1) * 100
-    return f'TLS between two workers: {change:+.1f} % CPU seconds, {wall:+.1f} % wall time (medians).'
+    return f'TLS between two workers: {tls_share(results):+.1f} % CPU seconds, {wall:+.1f} % wall time (medians).'

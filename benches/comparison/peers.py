@@ -64,7 +64,7 @@ def flink(folder, records, *workload):
             sys.exit(f'{folder}/run.sh {" ".join(workload)} has no warm run that ended well')
         check_records(warm[0], records, folder)
         return [Measurement(line['seconds'], line['cpu_seconds'], line['peak_rss_mb'], line.get('load1', os.getloadavg()[0]),
-                            line=line) for line in warm]
+                            line=line, version=line.get('version')) for line in warm]
     return measure
 
 

@@ -2,6 +2,7 @@
 import os
 import platform
 import re
+import subprocess
 import time
 
 HEAD = '''# Results
@@ -20,7 +21,7 @@ class Report:
 
     def part(self, name, title, content):
         blocks = [block if isinstance(block, str) else table(block) for block in content if block and has_rows(block)]
-        about = f'{machine()}, {time.strftime("%Y-%m-%d", time.gmtime())}.'
+        about = f'{machine()}, {time.strftime("%Y-%m-%d", time.gmtime())}, {versions()}.'
         self.parts[name] = '\n\n'.join([f'## {title}', about, *blocks])
 
     def text(self, name):
@@ -55,3 +56,14 @@ def machine():
     with open('/proc/cpuinfo') as file:
         model = re.search(r'model name\s*: (.*)', file.read())
     return f'{os.cpu_count()} processors ({model[1].strip() if model else platform.machine()})'
+
+
+def versions():
+    """What was measured: the commit, and the compiler."""
+    def first_line(*command):
+        done = subprocess.run(command, cwd=os.path.dirname(os.path.abspath(__file__)), capture_output=True, text=True, check=False)
+        return done.stdout.splitlines()[0] if done.returncode == 0 and done.stdout else ''
+    commit = first_line('git', 'rev-parse', '--short=10', 'HEAD')
+    changed = ', changed' if first_line('git', 'status', '--porcelain', '--untracked-files=no') else ''
+    rust = ' '.join(first_line('rustc', '--version').split()[:2])
+    return ', '.join(part for part in (f'commit {commit}{changed}' if commit else '', rust) if part)

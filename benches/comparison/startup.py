@@ -4,7 +4,7 @@ import statistics
 import time
 
 from . import peers
-from .measurements import Measurement, in_turn, median
+from .measurements import Measurement, goals, in_turn, median
 from .processes import resident_bytes
 
 IDLE_SECONDS = 3
@@ -36,7 +36,13 @@ def measure(options, programs, report):
               [f'{IDLE_SECONDS} s after the start', *(f'{one:.1f}' for one in idle)],
               [f'after {1 + len(results["trivial job, on a running standalone cluster"])} jobs', *(f'{one:.1f}' for one in after)]]
     programs.stop_clusters()
-    report.part('startup', 'Starting: a job of one event, and a cluster', [rows, memory, *flink(options)])
+    middle = {name: median(runs, 'seconds') * 1000 for name, runs in results.items()}
+    reached = goals(
+        ('trivial job, local: under 100 ms', 100, middle['trivial job, local'], '{:.0f} ms', True),
+        ('on a running cluster: under 200 ms', 200, middle['trivial job, on a running standalone cluster'], '{:.0f} ms', True),
+        ('starting a cluster: under 1 s', 1000, middle['standalone start, 2 TaskManagers'], '{:.0f} ms', True),
+        ('idle: under 30 MB each', 30, max(idle), '{:.1f} MB', True))
+    report.part('startup', 'Starting: a job of one event, and a cluster', [rows, memory, *flink(options), reached])
 
 
 def start(programs, task_managers):

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 from . import peers
-from .measurements import OURS, Measurement, cost_of_tls, in_turn, ratios, throughput_table
+from .measurements import (OURS, Measurement, cost_of_tls, goals, in_turn, of_ours, ratios, slowest, throughput_table,
+                           times_as_many, tls_share)
 from .processes import Run
 
 FLINK_WORKLOADS = {'Apache Flink SQL': 'wordcount-sql', 'Apache Flink DataStream BATCH': 'wordcount'}
@@ -48,7 +49,12 @@ def measure(options, programs, report):
     size = sum(os.path.getsize(file) for file in files) / 1e6
     report.part('wordcount', f'WordCount: {words / 1e6:.1f} M words, {size:.0f} MB, parallelism 2', [
         throughput_table(words, 'words', results), 'Words for each CPU second, how many times as many:',
-        ratios(words, results), cost_of_tls(results), same])
+        ratios(words, results), cost_of_tls(results), same, 'The slowest of ours:', goals(
+            ('at least 20 M words a CPU second', 20, slowest(words, results), '{:.1f} M', False),
+            ('at least 8 times Apache Flink SQL', 8, times_as_many(words, results, 'Apache Flink SQL'), '{:.1f} times', False),
+            ('at least twice DuckDB', 2, times_as_many(words, results, 'DuckDB'), '{:.2f} times', False),
+            ('under 300 MB', 300, max(run.peak_mb for runs in of_ours(results).values() for run in runs), '{:.0f} MB', True),
+            ('TLS costs at most 15 % CPU', 15, tls_share(results), '{:+.1f} %', True))])
 
 
 def make_words(options, programs):

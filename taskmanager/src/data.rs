@@ -584,9 +584,9 @@ mod tests {
         assert_eq!(pinned, [PIN_42, PIN_WORD, PIN_TUPLE]);
     }
 
-    const PIN_42: u64 = 17_311_652_941_225_304_470;
+    const PIN_42: u64 = 17_311_652_936_930_337_174;
     const PIN_WORD: u64 = 2_859_201_929_516_756_520;
-    const PIN_TUPLE: u64 = 946_544_784_813_540_046;
+    const PIN_TUPLE: u64 = 946_544_780_518_572_750;
 
     #[test]
     fn keys_spread_over_groups() {

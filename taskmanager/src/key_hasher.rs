@@ -77,11 +77,11 @@ impl KeyHasher {
         self.0 = folded_multiply(first ^ words[2], FACTOR ^ length as u64);
     }
 
-    /// The hash of what was taken in. Never 0, so that 0 can mean an empty place.
+    /// The hash of what was taken in.
     #[inline(always)]
     #[must_use]
     pub fn finish(self) -> u64 {
-        folded_multiply(self.0, SEED) | 1 << 32
+        folded_multiply(self.0, SEED)
     }
 }
 

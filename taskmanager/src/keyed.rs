@@ -1,6 +1,5 @@
 //! Keyed operators: the routing of records by key, the pre-aggregation in front of a shuffle, and the aggregation behind it.
 
-use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use crate::chunk::ChunkCursor;
 use crate::data::{Data, Key};
 use crate::operator::{BoxError, ChunkConsumer, OperatorContext, OperatorError, Output, Stage, TaskFlags};
 use crate::output::{KeyRouting, ResultWriter};
-use crate::table::{BATCH, KeyedTable};
+use crate::table::{BATCH, Entry, KeyedTable};
 
 /// Finds the key of a record.
 pub trait KeySelector<T>: Clone + Send + 'static {
@@ -106,8 +105,8 @@ struct Waiting<T> {
 enum Combining {
     /// Merges them.
     Merges,
-    /// Lets them wait while the table is emptied, from this place on; then it goes on, or is over.
-    Empties { from: usize, then_over: bool },
+    /// Lets them wait while the table is emptied; then it goes on, or is over.
+    Empties { then_over: bool },
     /// Hands them on as they are: merging them was of no use.
     Over,
 }
@@ -152,7 +151,7 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
         if self.error.is_some() {
             self.router.context.flags.set_failed();
         }
-        let bytes = self.table.len() * size_of::<(u64, T)>() * 2 + self.owned;
+        let bytes = self.table.len() * KeyedTable::<T>::BYTES_A_KEY + self.owned;
         if bytes > self.memory || self.emitted == 0 && self.records >= PROBE_RECORDS && !self.reduces() {
             self.begin_to_empty();
         }
@@ -160,22 +159,19 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
 
     fn merge_waiting(&mut self) {
         let Self { router, function, table, owned, waiting, error, .. } = self;
-        let (selector, grown) = (&router.selector, Cell::new(*owned));
-        let mut reduce = |kept: &mut T, record| {
-            let before = kept.heap_bytes();
-            if let Err(problem) = function.reduce(kept, record) {
-                error.get_or_insert(problem);
-            }
-            grown.set((grown.get() + kept.heap_bytes()).saturating_sub(before));
-        };
+        let selector = &router.selector;
         for (record, hash) in waiting.records.drain(..).zip(waiting.hashes.drain(..)) {
-            let insert = |record: T| {
-                grown.set(grown.get() + record.heap_bytes());
-                record
-            };
-            table.upsert(hash, record, |kept, record| selector.same_key(kept, record), insert, &mut reduce);
+            match table.entry(hash, |kept| selector.same_key(kept, &record), |kept| selector.key_hash(kept)) {
+                Entry::Occupied(kept) => {
+                    let before = kept.heap_bytes();
+                    if let Err(problem) = function.reduce(kept, record) {
+                        error.get_or_insert(problem);
+                    }
+                    *owned = (*owned + kept.heap_bytes()).saturating_sub(before);
+                }
+                Entry::Vacant(place) => *owned += place.insert(record).heap_bytes(),
+            }
         }
-        *owned = grown.get();
     }
 
     /// Whether the shuffle sees at most four records for five that came.
@@ -186,23 +182,21 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
     fn begin_to_empty(&mut self) {
         let then_over = !self.reduces();
         self.emitted += self.table.len() as u64;
-        self.state = Combining::Empties { from: 0, then_over };
+        self.state = Combining::Empties { then_over };
         self.empty_table();
     }
 
     /// Goes on with emptying the table, as far as there is room; true when it need not be, or is empty.
     fn empty_table(&mut self) -> bool {
-        let Combining::Empties { mut from, then_over } = self.state else { return true };
-        let KeyRouter { routing, writer, context, .. } = &mut self.router;
-        let flags = &context.flags;
-        if !flags.interrupted() {
-            self.table.drain_and_keep(&mut from, |hash, record| {
-                writer.write_keyed(routing.subpartition(hash), record, hash);
-                !flags.interrupted()
+        let Combining::Empties { then_over } = self.state else { return true };
+        let Self { router, table, .. } = self;
+        if !router.is_full() {
+            table.drain(|record| {
+                router.collect(record);
+                !router.is_full()
             });
         }
-        if !self.table.is_empty() {
-            self.state = Combining::Empties { from, then_over };
+        if !table.is_empty() {
             return false;
         }
         self.owned = 0;
@@ -275,7 +269,7 @@ const TOGETHER: usize = 256;
 
 /// By how many records the prefetching of places in the table runs ahead: about as many cache misses as a processor core
 /// has under way at one time.
-const AHEAD: usize = 24;
+const AHEAD: usize = 16;
 
 /// The head of a chain behind a keyed shuffle: merges the records of each key.
 ///
@@ -323,17 +317,15 @@ where
     #[inline(always)]
     fn merge(&mut self, hash: u64, record: T) {
         let Self { selector, function, table, error, .. } = self;
-        let kept = table.upsert(
-            hash,
-            record,
-            |kept, record| selector.same_key(kept, record),
-            |record| record,
-            |kept, record| {
+        let kept = match table.entry(hash, |kept| selector.same_key(kept, &record), |kept| selector.key_hash(kept)) {
+            Entry::Occupied(kept) => {
                 if let Err(problem) = function.reduce(kept, record) {
                     error.get_or_insert(problem);
                 }
-            },
-        );
+                kept
+            }
+            Entry::Vacant(place) => place.insert(record),
+        };
         if self.mode == RuntimeMode::Streaming {
             self.next.collect(kept.clone());
         }
@@ -379,7 +371,7 @@ where
     fn end(&mut self) -> bool {
         if self.mode == RuntimeMode::Batch {
             let Self { table, next, context, .. } = self;
-            table.drain(|_, record| {
+            table.drain(|record| {
                 next.collect(record);
                 !context.flags.interrupted()
             });
