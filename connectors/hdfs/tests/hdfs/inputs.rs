@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use flink_files::file_system::{FileSystem, OpenOptions};
 use flink_files::split::{CutOptions, cut, expand};
@@ -31,7 +32,7 @@ fn lines_of(uri: &FileUri, max_size: u64) -> Vec<String> {
         loop {
             match reader.for_each_line(1000, |line| lines.push(line.to_owned())).unwrap() {
                 LineStatus::More => {}
-                LineStatus::Pending => wakes.recv_timeout(std::time::Duration::from_secs(60)).unwrap(),
+                LineStatus::Pending => wakes.recv_timeout(Duration::from_secs(60)).unwrap(),
                 LineStatus::SplitFinished => break,
             }
         }
@@ -79,8 +80,18 @@ fn splits_end_at_blocks_and_name_their_hosts() {
     }
     let two = small_blocks(&cluster, 2);
     write(&two, &uri, &vec![b'\n'; 3 * MIB as usize]);
-    let blocks = two.block_locations(&two.status(&uri).unwrap()).unwrap();
-    assert!(blocks.len() == 3 && blocks.iter().all(|block| block.hosts == ["127.0.0.2", "127.0.0.3"]), "{blocks:?}");
+    let status = two.status(&uri).unwrap();
+    // A file may be closed before both DataNodes have reported its last block, or with one copy that is then copied.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let blocks = two.block_locations(&status).unwrap();
+        assert_eq!(blocks.len(), 3);
+        if blocks.iter().all(|block| block.hosts == ["127.0.0.2", "127.0.0.3"]) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{blocks:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     files.delete(&folder).unwrap();
 }
 
@@ -92,7 +103,7 @@ fn a_file_that_changed_is_refused() {
     write(&files, &uri, b"before");
     let options = OpenOptions { version: Some(files.status(&uri).unwrap().version), ..OpenOptions::default() };
     assert_eq!(read(&files, &uri, options, 4).unwrap(), b"before");
-    std::thread::sleep(std::time::Duration::from_millis(5));
+    std::thread::sleep(Duration::from_millis(5));
     write(&files, &uri, b"longer than");
     let error = read(&files, &uri, options, 4).unwrap_err();
     assert!(error.contains("it had 6 bytes and has 11"), "{error}");
