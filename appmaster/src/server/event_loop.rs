@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use flink_graph::{JobGraph, JobId, TaskManagerId};
+use flink_graph::{JobGraph, JobId, JobStatus, TaskManagerId};
 use flink_protocol::client::{ClientRequest, ClientResponse, ClientResponseBody};
 use flink_protocol::task_manager::{ToJobManager, ToTaskManager};
 use flink_protocol::{Envelope, Epoch};
@@ -302,7 +302,12 @@ impl EventLoop {
             }
             Action::JobStatusChanged { job, name, status, reason } => {
                 let reason = reason.as_deref();
-                tracing::info!(%job, name, %status, reason, "job status changed");
+                // What an operator looks for by level.
+                if matches!(status, JobStatus::Failing | JobStatus::Failed | JobStatus::Restarting) {
+                    tracing::warn!(%job, name, %status, reason, "job status changed");
+                } else {
+                    tracing::info!(%job, name, %status, reason, "job status changed");
+                }
             }
         }
     }
