@@ -146,7 +146,10 @@ fn a_failed_job_tells_its_cause_and_its_logs_are_found() {
     let missing = user.uri("missing");
     let ended = user.call(&[&none[..], &[&program, "--input", &missing, "--output", &user.uri("counts")]].concat());
     assert_ne!(ended.code, Some(0));
-    assert!(ended.stderr.contains("missing"), "{}", ended.stderr);
+    // The cause comes first, then what the containers wrote.
+    let at =
+        |part: &str| ended.stderr.find(part).unwrap_or_else(|| panic!("`{part}` is missing in:\n{}", ended.stderr));
+    assert!(at("missing") < at("the last lines of container_"), "{}", ended.stderr);
     let application = application_in(&format!("{}{}", ended.stdout, ended.stderr));
     assert_eq!(user.end_of(&application).0, "FAILED");
     user.assert_tidy(&application);

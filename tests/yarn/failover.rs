@@ -3,7 +3,7 @@ use flink_test_hadoop::{Cluster, Variant};
 use crate::application::Application;
 use crate::daemons::{Copying, put_lines};
 use crate::process::{eventually, signal};
-use crate::user::User;
+use crate::user::{TROUBLED, User, expected};
 
 /// The other one takes over, first from one that gives way, then from one that has died.
 #[test]
@@ -39,4 +39,31 @@ fn name_nodes_and_resource_managers_take_over() {
     cluster.heal();
     copying.end();
     session.end();
+}
+
+/// Where everybody has to show who they are, tokens are good for those that take over, too.
+#[test]
+fn masters_take_over_on_a_secure_cluster() {
+    const COPIES: usize = 200;
+    let cluster = Cluster::exclusive(Variant::KerberosHighAvailability);
+    let user = User::new(&cluster, "secure-failover");
+    let (input, gate, name) = (user.put_text("text", COPIES), user.gate("it"), user.name("secure-failover"));
+    let words = ["run", "-t", "yarn-application", "-ynm", &name, "-p", "2", TROUBLED, "count"];
+    let running = user.spawn(&[&words[..], &[&input, &user.uri("counts"), gate.path()]].concat());
+    let application = Application::named(&user, &name);
+    let job = application.wait_until_runs("count");
+    cluster.fail_over_name_node();
+    gate.wait_for_lines(100);
+    cluster.fail_over_resource_manager();
+    // Both are needed: a container, and the files that are put into it.
+    let lost = &application.task_managers()[0];
+    signal("KILL", lost.pid);
+    application.wait_for_failure(&job, &[&lost.container]);
+    eventually("it runs again", || application.runs(&job) && application.task_managers().len() == 2);
+    gate.wait_for_lines(100);
+    gate.open();
+    running.wait().expect(0, &["finished in"]);
+    assert_eq!(user.lines("counts"), expected(COPIES as u64));
+    assert_eq!(user.end_of(&application.id).0, "SUCCEEDED");
+    user.assert_tidy(&application.id);
 }

@@ -185,3 +185,58 @@ fn containers_that_fail_again_and_again_end_the_application() {
     assert_eq!(user.end_of(&application.id).0, "FAILED");
     user.assert_tidy(&application.id);
 }
+
+/// Whose attempts have all crashed cannot tidy up: the next client of the same user does.
+#[test]
+fn what_a_crashed_application_has_left_is_removed_by_the_next() {
+    let cluster = Cluster::exclusive(Variant::Plain);
+    let user = User::new(&cluster, "crashed");
+    let folder = |id: &str| format!("{}/.flink-yarn/{id}", cluster.hdfs().home());
+    let there = |id: &str| cluster.hdfs().status(&folder(id)).is_some();
+    // Of another ResourceManager it is not known whether it runs.
+    let foreign = "application_1000000000000_0001";
+    cluster.hdfs().create_folder(&folder(foreign), "700");
+    let crashed = Application::session(&user, &[]);
+    for attempt in [1, 2] {
+        crashed.wait_for_attempt(attempt);
+        signal("KILL", crashed.master().pid);
+    }
+    assert_eq!(user.end_of(&crashed.id).0, "FAILED");
+    assert!(there(&crashed.id), "nobody could take it away");
+    let doctor = user.call(&["doctor"]).expect(0, &[]).stdout;
+    let finding = |id: &str, part: &str| {
+        let line = doctor.lines().find(|line| line.contains("left over") && line.contains(id));
+        assert!(line.is_some_and(|line| line.contains(part)), "`{part}` of {id} in:\n{doctor}");
+    };
+    finding(&crashed.id, "has ended");
+    finding(foreign, "does not know");
+    let next = Application::session(&user, &[]);
+    assert!(!there(&crashed.id), "it is left behind");
+    assert!(there(foreign) && there(&next.id), "what may run was removed");
+    // Nor may it be ended by a command that knows no more.
+    user.call(&["kill", foreign]).expect(3, &["knows no application"]);
+    assert!(there(foreign));
+    cluster.hdfs().delete(&folder(foreign));
+    next.end();
+}
+
+#[test]
+fn who_is_killed_while_writing_leaves_no_half_written_output() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "killed-writing");
+    let (input, gate) = (user.put_text("text", COPIES), user.gate("it"));
+    let session = Application::session(&user, &[]);
+    let copy = ["run", "-d", "-p", "2", TROUBLED, "copy", &input, &user.uri("in-session"), gate.path()];
+    user.call(&copy).expect(0, &[]);
+    session.wait_until_runs("copy");
+    let writes = |folder: &str| user.half_written().iter().any(|path| path.contains(&format!("{folder}/.flink-yarn-")));
+    eventually("it writes", || writes("in-session"));
+    session.end();
+    let name = user.name("killed-writing");
+    let own = ["run", "-d", "-t", "yarn-application", "-ynm", &name, "-p", "2", TROUBLED, "copy"];
+    user.call(&[&own[..], &[&input, &user.uri("own"), gate.path()]].concat()).expect(0, &[]);
+    let own = Application::named(&user, &name);
+    own.wait_until_runs("copy");
+    eventually("it writes", || writes("own"));
+    own.end();
+}

@@ -2,34 +2,96 @@ use std::time::{Duration, Instant};
 
 use flink_test_hadoop::{Cluster, Variant};
 
+use crate::application::Application;
+use crate::process::Running;
 use crate::programs::program;
 use crate::user::User;
 
 /// Longest time until a mistake is told.
 const SOON: Duration = Duration::from_secs(10);
 
+/// Runs a command that cannot succeed; what is wrong with it is told soon.
 #[track_caller]
-fn refused(user: &User<'_>, words: &[&str], told: &[&str]) {
+fn refused(command: &mut std::process::Command, told: &[&str]) {
     let begun = Instant::now();
-    let program = program("wordcount");
-    let all = [&["run", "-t", "yarn-application"], words, &[&program, "--input", "/in", "--output", "/out"]].concat();
-    let ended = user.call(&all);
-    assert_ne!(ended.code, Some(0), "{}", ended.stderr);
+    let ended = Running::start(command).wait();
+    assert_ne!(ended.code, Some(0), "{command:?}: {}", ended.stderr);
     for part in told {
-        assert!(ended.stderr.contains(part), "`{part}` is missing in:\n{}", ended.stderr);
+        assert!(ended.stderr.contains(part), "`{part}` is missing in what {command:?} says:\n{}", ended.stderr);
     }
-    assert!(begun.elapsed() < SOON, "told after {:?} only", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{command:?} told after {:?} only", begun.elapsed());
 }
 
 #[test]
 fn mistakes_are_told_soon() {
     let cluster = Cluster::shared(Variant::Plain);
     let user = User::new(&cluster, "mistakes");
-    refused(&user, &["-D", "yarn.application.queue=nowhere"], &["nowhere", "default"]);
-    refused(&user, &["-D", "taskmanager.memory.process.size=100 gb"], &["100"]);
-    refused(&user, &["-D", "yarn.ship-files=/no/such/file"], &["/no/such/file"]);
-    refused(&user, &["-D", "flink.hadoop.yarn.resourcemanager.address=127.0.0.1:1"], &["127.0.0.1:1"]);
-    refused(&user, &["-D", "flink.hadoop.fs.defaultFS=hdfs://127.0.0.1:1"], &["127.0.0.1:1"]);
+    let program = program("wordcount");
+    let check = |words: &[&str], told: &[&str]| {
+        let run =
+            [&["run", "-t", "yarn-application"], words, &[&program, "--input", "/in", "--output", "/out"]].concat();
+        refused(&mut user.prepared(&run), told);
+    };
+    check(&["-D", "yarn.application.queue=nowhere"], &["nowhere", "default"]);
+    check(&["-D", "taskmanager.memory.process.size=100 gb"], &["100"]);
+    check(&["-D", "yarn.ship-files=/no/such/file"], &["/no/such/file"]);
+    check(&["-D", "flink.hadoop.yarn.resourcemanager.address=127.0.0.1:1"], &["127.0.0.1:1"]);
+    check(&["-D", "flink.hadoop.fs.defaultFS=hdfs://127.0.0.1:1"], &["127.0.0.1:1"]);
+}
+
+/// Commands that look for an application.
+const COMMANDS: &[&[&str]] = &[
+    &["kill", SOME],
+    &["list", "--application-id", SOME],
+    &["logs", "--application-id", SOME],
+    &["cancel", "--application-id", SOME, "00000000000000000000000000000001"],
+    &["session", "-q"],
+    &["session", "-id", SOME],
+];
+
+/// An application that there is not.
+const SOME: &str = "application_1000000000000_0007";
+
+#[test]
+fn mistakes_are_told_soon_by_every_command() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "mistaken");
+    let nobody = "flink.hadoop.yarn.resourcemanager.address=127.0.0.1:1";
+    let program = program("wordcount");
+    let deployments: [&[&str]; 2] =
+        [&["session", "-d"], &["run", "-t", "yarn-per-job", &program, "--input", "/in", "--output", "/out"]];
+    for command in COMMANDS.iter().copied().chain(deployments) {
+        // Behind the command: what follows a program is the program's.
+        let wrong_port = [&command[..1], &["-D", nobody], &command[1..]].concat();
+        refused(&mut user.prepared(&wrong_port), &["127.0.0.1:1", "yarn.resourcemanager.address"]);
+        let mut nowhere = user.prepared(command);
+        refused(
+            nowhere.env_remove("HADOOP_CONF_DIR").env_remove("YARN_CONF_DIR").env_remove("HADOOP_HOME"),
+            &["HADOOP_CONF_DIR"],
+        );
+        let mut missing = user.prepared(command);
+        refused(
+            missing.env("HADOOP_CONF_DIR", "/no/such/folder").env_remove("YARN_CONF_DIR").env_remove("HADOOP_HOME"),
+            &["HADOOP_CONF_DIR", "/no/such/folder"],
+        );
+    }
+    for command in COMMANDS.iter().filter(|command| command.contains(&SOME)) {
+        refused(&mut user.prepared(command), &[SOME, "the ResourceManager knows no application"]);
+    }
+}
+
+#[test]
+fn missing_programs_and_inputs_are_told_soon() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "missing");
+    for target in ["yarn-application", "yarn-per-job", "yarn-session"] {
+        refused(&mut user.prepared(&["run", "-t", target, "/no/such/program"]), &["/no/such/program"]);
+    }
+    let (program, input, output) = (program("wordcount"), user.uri("no-such-input"), user.uri("out"));
+    let session = Application::session(&user, &[]);
+    let run = ["run", "-D", "restart-strategy.type=none", &program, "--input", &input, "--output", &output];
+    refused(&mut user.prepared(&run), &["no-such-input"]);
+    session.end();
 }
 
 #[test]

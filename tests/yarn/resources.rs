@@ -2,7 +2,7 @@ use flink_test_hadoop::{Cluster, Variant};
 
 use crate::application::Application;
 use crate::process::{Running, eventually};
-use crate::user::{Gate, TROUBLED, User, expected};
+use crate::user::{Gate, TROUBLED, User, expected, id_in};
 
 /// Lines enough for a minute with a closed gate.
 const COPIES: usize = 200;
@@ -44,6 +44,10 @@ fn an_application_waits_for_room_in_its_queue() {
     let told = ["has not started yet (ACCEPTED)", "ApplicationMasters", "flink-yarn doctor"];
     eventually("it says what it waits for", || told.iter().all(|part| running.said().contains(part)));
     assert_eq!(cluster.yarn().application(&application.id)["state"], "ACCEPTED");
+    // Where it points to, the same is found, with room on nodes or not.
+    let doctor = user.call(&["doctor"]).expect(0, &[]).stdout;
+    let limited = "no room for an ApplicationMaster (512 MB and 1 core): the ApplicationMasters";
+    assert!(doctor.lines().any(|line| line.starts_with("warning resources") && line.contains(limited)), "{doctor}");
     fillers.into_iter().for_each(Application::end);
     assert_counted(&user, running, "no-master");
     user.assert_tidy(&application.id);
@@ -111,4 +115,11 @@ fn whoever_takes_too_much_memory_is_ended_in_words() {
         ["YARN killed it because it went over its physical memory of 256 MB by ", "taskmanager.memory.process.size"];
     run("lets-hoard").expect(1, &told);
     session.end();
+    // Once the application has ended, what the container had written is there, and not only what its master had.
+    let words = ["run", "-t", "yarn-application", "-D", "restart-strategy.type=none", TROUBLED, "lets-hoard"];
+    let ended = user.call(&words).expect(1, &told);
+    let failure = &ended.stderr[ended.stderr.find("failed after").expect("the job's failure")..];
+    let lost = id_in(failure, "container_");
+    assert!(!lost.ends_with("_000001"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("the last lines of {lost}")), "{lost}:\n{}", ended.stderr);
 }

@@ -148,6 +148,7 @@ fn slips_are_told_with_what_to_write() {
         (vec!["run", "-t", "yarn-application", "-c", "Main", &program], "leave -c out"),
         (vec!["run", "-t", "yarn-application", "-D", "yarn.aplication.queue=x", &program], "yarn.application.queue"),
         (vec!["run", "-t", "yarn-application", "./no-such-program"], "no-such-program"),
+        (vec!["run", "-m", "yarn-cluster", "-yj", "/opt/flink/lib/flink-dist.jar", &program], "leave it out"),
         (vec!["kill", "job_1"], "application_"),
     ] {
         let ended = user.call(&words);

@@ -19,6 +19,7 @@ use crate::output::{self, Format};
 use crate::program::{Planned, Planner, Program, Said, StandardOutput};
 use crate::yarn::application::{Application, END_TIMEOUT, outcome};
 use crate::yarn::deployment::{Deployment, Timings, Work};
+use crate::yarn::ending::cancel_all;
 use crate::yarn::plan::{Kind, Plan};
 use crate::yarn::{artifacts, diagnostics, start};
 
@@ -71,9 +72,8 @@ impl YarnRun {
         if !self.attached {
             return Ok(());
         }
-        let cluster = application.clone().cluster(&configuration).await;
-        let mut watch =
-            Watch { run: self, application: &application, cluster: cluster.ok(), told: Vec::new(), failure: None };
+        let (configuration, application) = (&configuration, &application);
+        let mut watch = Watch { run: self, application, configuration, cluster: None, told: Vec::new(), failure: None };
         let ended = tokio::select! {
             ended = watch.until_end() => Some(ended),
             () = signals.end_wanted(|| Some(format!("End application {}?", application.id()))) => None,
@@ -204,7 +204,8 @@ fn new_job_id() -> Result<JobId> {
 struct Watch<'a> {
     run: &'a YarnRun,
     application: &'a Application,
-    /// Its JobManager, while it can be reached.
+    configuration: &'a Configuration,
+    /// Its JobManager, once it was found.
     cluster: Option<Cluster>,
     /// Jobs whose end was told.
     told: Vec<JobId>,
@@ -234,11 +235,14 @@ impl Watch<'_> {
 
     /// Follows the next job to its end; waits a moment where there is none.
     async fn next_job(&mut self) {
-        let followed = match &self.cluster {
-            Some(cluster) => follow_one(cluster, &self.told).await,
-            None => Ok(None),
+        let followed = async {
+            self.find_cluster().await?;
+            match &self.cluster {
+                Some(cluster) => follow_one(cluster, &self.told).await,
+                None => Ok(None),
+            }
         };
-        match followed {
+        match followed.await {
             Ok(Some(Followed { name, result })) => {
                 self.told.push(result.job);
                 match remote::tell_end(self.run.format, &name, &result) {
@@ -250,6 +254,14 @@ impl Watch<'_> {
             // It ends, or another attempt takes over: the ResourceManager says which.
             Err(_) => tokio::time::sleep(LONG_PAUSE).await,
         }
+    }
+
+    /// Looks for the JobManager where it was not found yet: one failure is no reason to give up.
+    async fn find_cluster(&mut self) -> Result<()> {
+        if self.cluster.is_none() {
+            self.cluster = Some(self.application.clone().cluster(self.configuration).await?);
+        }
+        Ok(())
     }
 
     async fn conclude(self, report: &ApplicationReport, timings: Timings) -> Result<()> {
@@ -265,7 +277,10 @@ impl Watch<'_> {
         }
         self.application.staging().remove().await?;
         if let Some(failure) = self.failure {
-            return Err(failure.hint(format!("its logs: flink-yarn logs --application-id {}", report.id)));
+            return Err(match failure.exit() {
+                Exit::Failed => start::with_last_lines(self.application, failure).await,
+                _ => failure.hint(format!("its logs: flink-yarn logs --application-id {}", report.id)),
+            });
         }
         let exit = if report.state == ApplicationState::Killed { Exit::Canceled } else { Exit::Failed };
         let error = ClientError::new(exit, format!("application {} ended badly: {}", report.id, outcome(report)));
@@ -277,6 +292,7 @@ impl Watch<'_> {
         let id = self.application.id();
         output::notice(format!("Cancelling the jobs of application {id}; Ctrl-C again ends it without waiting"));
         let ending = async {
+            let _ = self.find_cluster().await;
             let cancelled = match &self.cluster {
                 Some(cluster) => tokio::time::timeout(CANCEL_TIMEOUT, cancel_all(cluster)).await.unwrap_or(Ok(0)),
                 None => Ok(0),
@@ -335,20 +351,6 @@ async fn follow_one(cluster: &Cluster, told: &[JobId]) -> Result<Option<Followed
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// Cancels the jobs that run; gives their number.
-async fn cancel_all(cluster: &Cluster) -> Result<usize> {
-    let mut connection = cluster.connect().await?;
-    let ClientResponseBody::Jobs(jobs) = connection.request(ClientRequestBody::RequestJobs).await? else {
-        return Err(unexpected("RequestJobs"));
-    };
-    let mut count = 0;
-    for job in jobs.into_iter().filter(|job| !job.status.is_globally_terminal()) {
-        connection.request(ClientRequestBody::CancelJob(job.id)).await?;
-        count += 1;
-    }
-    Ok(count)
 }
 
 /// The jobs of a program whose `main` runs here.
@@ -464,7 +466,8 @@ impl Jobs<'_> {
     /// Ends the applications whose jobs have not.
     async fn end_all(&mut self) {
         for job in self.jobs.iter().filter(|job| matches!(job.told, EarlierAction::Submitted { .. })) {
-            if let Err(error) = job.application.kill("ended by the client that submitted it").await {
+            if let Err(error) = job.application.end(&self.configuration, "ended by the client that submitted it").await
+            {
                 output::notice(error.to_string());
             }
         }

@@ -144,12 +144,12 @@ impl Application {
             .hint(format!("its logs: flink-yarn logs --application-id {}", self.id))
     }
 
-    fn unknown(&self) -> ClientError {
+    pub(super) fn unknown(&self) -> ClientError {
         ClientError::new(Exit::Unreachable, format!("the ResourceManager knows no application {}", self.id))
             .hint("it may have ended long ago, or belong to another cluster: see HADOOP_CONF_DIR")
     }
 
-    fn is_somebody_elses(&self, report: &ApplicationReport) -> bool {
+    pub(super) fn is_somebody_elses(&self, report: &ApplicationReport) -> bool {
         report.user != self.resource_manager.user()
     }
 
@@ -167,17 +167,6 @@ impl Application {
              started with another yarn.staging-directory is found with the same -D",
             report.application_type
         ))
-    }
-
-    /// Ends it: asks YARN, waits for its end, and takes away what it could not take away itself.
-    pub(crate) async fn kill(&self, reason: &str) -> Result<ApplicationReport> {
-        let report = self.report().await?;
-        if !report.state.is_terminal() {
-            self.resource_manager.kill(self.id, reason).await?;
-        }
-        let report = self.wait_for_end(END_TIMEOUT).await?;
-        self.staging().remove().await?;
-        Ok(report)
     }
 
     /// Whether its ApplicationMaster ever had a container: only then are there logs.

@@ -19,6 +19,7 @@ use super::artifacts::{Content, Item, Program, Source, Uploader, items};
 use super::hadoop::Hadoop;
 use super::labels;
 use super::launch::{self, Owner, Places, Staged};
+use super::left_over;
 use super::plan::{Plan, Size};
 use super::resource_manager::ResourceManager;
 use super::staging::{Staging, StagingRoot, client_credentials};
@@ -34,6 +35,9 @@ const KEYTAB_FILE: &str = "krb5.keytab";
 
 /// A file beyond this is no keytab.
 const LARGEST_KEYTAB: u64 = 1 << 20;
+
+/// Longest time for what earlier applications have left.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Keys that hold for this host, and for none of the cluster's.
 const OF_THIS_HOST: &[&str] = &[
@@ -214,7 +218,7 @@ impl Deployment {
         let items = items(&self.plan, work.program())?;
         let name_nodes = self.name_nodes()?;
         // Without an answer of the ResourceManager nothing else is waited for: it would not come soon either.
-        let (contents, new, queue, labels, reachable, tokens, places) = tokio::try_join!(
+        let (contents, new, queue, labels, reachable, tokens, places, ()) = tokio::try_join!(
             async { Ok(contents(items.clone()).await) },
             self.resource_manager.new_application(),
             async { Ok(self.check_queue().await) },
@@ -222,12 +226,23 @@ impl Deployment {
             async { Ok(self.reach_hdfs().await) },
             async { Ok(tokens::obtain(&self.hadoop, &self.resource_manager, &name_nodes).await) },
             async { Ok(self.places().await) },
+            async { Ok(self.sweep().await) },
         )?;
         // The first of them is what the user has to mend first.
         queue?;
         labels?;
         reachable?;
         Ok(Prepared { items, contents: contents?, new, tokens: tokens?, places })
+    }
+
+    /// Takes away what earlier applications could not. Does not keep anybody waiting, nor from anything: the next deployment
+    /// goes on.
+    async fn sweep(&self) {
+        let sweeping = left_over::sweep(&self.resource_manager, &self.root);
+        if let Ok(Ok(removed @ 1..)) = tokio::time::timeout(SWEEP_TIMEOUT, sweeping).await {
+            let of = if removed == 1 { "an application that has" } else { "applications that have" };
+            output::notice(format!("Removed from {} what was left of {of} ended", self.root.uri()));
+        }
     }
 
     /// Racks and hosts of the cluster's nodes. Only the place of TaskManagers depends on it: who may not ask does without.

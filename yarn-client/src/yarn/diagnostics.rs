@@ -1,5 +1,7 @@
 //! What YARN says of an application or a container that failed, without what helps nobody.
 
+use hadoop_rpc::yarn::ContainerId;
+
 /// Lines beyond this are left out: the log has them all.
 const MOST_LINES: usize = 30;
 
@@ -45,6 +47,12 @@ pub(crate) fn cause(diagnostics: &str) -> String {
     lines.join("\n")
 }
 
+/// The container that a text names first.
+pub(crate) fn container_in(text: &str) -> Option<ContainerId> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("container_")).find_map(|word| word.parse().ok())
+}
+
 /// `[2026-11-21 05:50:31.123]` in front of a line.
 fn without_time(line: &str) -> &str {
     match line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -88,6 +96,19 @@ fn meaning(code: i32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn containers_are_found_in_what_is_said_of_them() {
+        let check = |text: &str, expect: Option<&str>| {
+            assert_eq!(container_in(text).map(|id| id.to_string()).as_deref(), expect, "{text}");
+        };
+        check("lost container_1700000000000_0001_01_000002: killed", Some("container_1700000000000_0001_01_000002"));
+        check(
+            "(container_x, container_e17_1700000000000_0001_01_000003)",
+            Some("container_e17_1700000000000_0001_01_000003"),
+        );
+        check("the container is gone", None);
+    }
 
     #[test]
     fn the_cause_comes_first_and_noise_is_left_out() {

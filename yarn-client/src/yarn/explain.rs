@@ -82,7 +82,8 @@ fn queue_closed(waiting: &Waiting<'_>) -> Option<String> {
     Some(format!("queue {} is stopped: choose another with --queue, or ask for it to be started", queue.name))
 }
 
-fn no_node(waiting: &Waiting<'_>) -> Option<String> {
+/// Why it would get none on an idle cluster either.
+pub(crate) fn no_node(waiting: &Waiting<'_>) -> Option<String> {
     let label = waiting.label.map(|label| format!(" with the label {label}")).unwrap_or_default();
     let fitting: Vec<&Node> = labelled(waiting).collect();
     if fitting.is_empty() {
@@ -106,9 +107,13 @@ fn labelled<'a>(waiting: &'a Waiting<'_>) -> impl Iterator<Item = &'a Node> {
     })
 }
 
-/// YARN limits the share of a queue that ApplicationMasters may have, so that jobs have room, too.
 fn application_masters(waiting: &Waiting<'_>) -> Option<String> {
-    let text = waiting.diagnostics;
+    masters_limited(waiting.diagnostics)
+}
+
+/// YARN limits the share of a queue that ApplicationMasters may have, so that jobs have room, too.
+pub(crate) fn masters_limited(diagnostics: &str) -> Option<String> {
+    let text = diagnostics;
     if !text.contains("AM resource limit exceeded") {
         return None;
     }

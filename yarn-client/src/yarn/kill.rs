@@ -14,9 +14,9 @@ use crate::settings::ConfigurationOptions;
 #[command(after_help = "\
 Examples:
   flink-yarn kill application_1700000000000_0001
-  flink-yarn session -id application_1700000000000_0001    and there `stop`: its jobs are canceled first
 
-What the application has left in HDFS is taken away, too; also that of one which has ended already.")]
+Its jobs are canceled first, so that they take away what they have half written; YARN ends what does not end within
+seconds. What the application has left in HDFS is taken away, too; also that of one which has ended already.")]
 pub(crate) struct KillOptions {
     /// The application, as `run` and `session` show it
     #[arg(value_name = "APPLICATION", value_parser = locate::application_id)]
@@ -48,13 +48,16 @@ impl KillOptions {
 pub(crate) fn execute(options: &KillOptions) -> Result<()> {
     let configuration = options.configuration.load(|_| {})?;
     let application = Application::find(options.application, &configuration)?;
-    let report = block_on(application.kill("ended with flink-yarn kill"))?;
+    let report = block_on(application.end(&configuration, "ended with flink-yarn kill"))?;
     locate::forget(options.application, &configuration);
     match options.output {
-        Format::Text => output::line(format!("Application {} is {}", options.application, outcome(&report))),
+        Format::Text => output::line(match &report {
+            Some(report) => format!("Application {} is {}", options.application, outcome(report)),
+            None => format!("Application {} ended long ago; what it had left is removed", options.application),
+        }),
         Format::Json => output::json(&JsonKilled {
             application_id: options.application.to_string(),
-            state: report.state.to_string(),
+            state: report.map_or_else(|| "UNKNOWN".to_owned(), |report| report.state.to_string()),
         }),
     }
 }

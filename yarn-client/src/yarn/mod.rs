@@ -28,6 +28,9 @@ pub(crate) mod resource_manager;
 /// The folders of applications in HDFS.
 pub(crate) mod staging;
 
+/// What ended applications have left there.
+mod left_over;
+
 /// Files of the containers: uploaded once, by content.
 pub(crate) mod artifacts;
 
@@ -45,6 +48,9 @@ pub(crate) mod deployment;
 
 /// An application that is there.
 pub(crate) mod application;
+
+/// Its end, on purpose.
+pub(crate) mod ending;
 
 /// Following it until it runs.
 pub(crate) mod start;

@@ -3,8 +3,8 @@ use std::time::Duration;
 use hadoop_rpc::credentials::RM_DELEGATION_TOKEN_KIND;
 use hadoop_rpc::ipc::RetryPolicy;
 use hadoop_rpc::yarn::{
-    ApplicationClient, ApplicationId, ApplicationReport, ApplicationSubmission, AttemptReport, NewApplication,
-    NodeReport, NodeState, QueueInfo,
+    ApplicationClient, ApplicationFilter, ApplicationId, ApplicationReport, ApplicationState, ApplicationSubmission,
+    AttemptReport, NewApplication, NodeReport, NodeState, QueueInfo,
 };
 use hadoop_rpc::{Error, User};
 
@@ -108,6 +108,13 @@ impl ResourceManager {
     /// A queue; none when there is none of the name.
     pub(crate) async fn queue(&self, name: &str) -> Result<Option<QueueInfo>> {
         within(self.first_contact, "look at the queue", self.first.queue(name)).await
+    }
+
+    /// Applications of a queue that have not ended.
+    pub(crate) async fn living(&self, queue: &str) -> Result<Vec<ApplicationReport>> {
+        let states = vec![ApplicationState::Submitted, ApplicationState::Accepted, ApplicationState::Running];
+        let filter = ApplicationFilter { queues: vec![queue.to_owned()], states, ..ApplicationFilter::default() };
+        within(self.first_contact, "list the queue's applications", self.first.applications(&filter)).await
     }
 
     /// The names of the labels that nodes can have.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use flink_files::FileError;
 use flink_hdfs::{Hdfs, HdfsOptions, HdfsStatus};
 use flink_protocol::deployment::{CLIENT_CREDENTIALS_FILE, ClientCredentials, DEPLOYMENT_VERSION};
@@ -33,6 +35,22 @@ pub(crate) struct Staging {
     folder: String,
 }
 
+/// A folder of an application as it is found in HDFS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ApplicationFolder {
+    /// Whose it is.
+    pub(crate) id: ApplicationId,
+    /// When something was last put into it, since 1970 and by the NameNode's clock.
+    pub(crate) changed: Duration,
+}
+
+impl ApplicationFolder {
+    fn of(status: &HdfsStatus) -> Option<Self> {
+        let id = status.uri.path().rsplit('/').next()?.parse().ok()?;
+        Some(Self { id, changed: Duration::from_millis(status.modified_millis) })
+    }
+}
+
 impl StagingRoot {
     /// Below the folder that the configuration names, or the user's home.
     pub(crate) fn new(hadoop: &Hadoop, user: &str, folder: Option<&str>) -> Result<Self> {
@@ -66,15 +84,14 @@ impl StagingRoot {
         Staging { hdfs: self.hdfs.clone(), folder: format!("{}/{id}", self.root) }
     }
 
-    /// The applications that have a folder.
-    pub(crate) async fn applications(&self) -> Result<Vec<ApplicationId>> {
+    /// The folders of applications that there are.
+    pub(crate) async fn applications(&self) -> Result<Vec<ApplicationFolder>> {
         let listed = match self.hdfs.list(&self.root).await {
             Ok(listed) => listed,
             Err(error) if error.is_not_found() => return Ok(Vec::new()),
             Err(error) => return Err(unusable(&error)),
         };
-        let names = listed.iter().filter_map(|status| status.uri.path().rsplit('/').next()?.parse().ok());
-        Ok(names.collect())
+        Ok(listed.iter().filter_map(ApplicationFolder::of).collect())
     }
 }
 
@@ -82,6 +99,15 @@ impl Staging {
     /// Its URI, without a slash at the end.
     pub(crate) fn uri(&self) -> &str {
         &self.folder
+    }
+
+    /// The folder as it is; none when there is none.
+    pub(crate) async fn found(&self) -> Result<Option<ApplicationFolder>> {
+        match self.hdfs.status(&self.folder).await {
+            Ok(status) => Ok(ApplicationFolder::of(&status)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(unusable(&error)),
+        }
     }
 
     /// Makes the folder.

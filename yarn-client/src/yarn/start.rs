@@ -147,25 +147,34 @@ async fn failed_to_start(application: &Application, report: &ApplicationReport) 
         .await
 }
 
-/// Adds the last lines of the ApplicationMaster's log to an error.
+/// Adds the last lines of a log to the error with which an application has ended: of the container that the error names, or
+/// of the ApplicationMaster.
 pub(crate) async fn with_last_lines(application: &Application, error: ClientError) -> ClientError {
     if !application.had_a_container().await {
         return error
             .hint("it never had a container; `flink-yarn doctor` looks for what keeps applications from running");
     }
     let hint = format!("all of the logs: flink-yarn logs --application-id {}", application.id());
-    match logs::last_lines(application, LAST_LINES).await {
+    let named = diagnostics::container_in(&error.to_string()).filter(|id| id.application() == application.id());
+    let mut found = None;
+    for container in named.map(Some).into_iter().chain([None]) {
+        found = logs::last_lines(application, container, LAST_LINES).await;
+        if found.is_some() {
+            break;
+        }
+    }
+    match found {
         Some((container, lines)) => error.because_text(format!("the last lines of {container}:\n{lines}")).hint(hint),
         None => error.hint(hint),
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use hadoop_rpc::yarn::{FinalStatus, ResourceUsage};
 
-    pub(super) fn report(state: ApplicationState) -> ApplicationReport {
+    pub(in crate::yarn) fn report(state: ApplicationState) -> ApplicationReport {
         ApplicationReport {
             id: "application_1_0001".parse().unwrap(),
             current_attempt: None,

@@ -53,7 +53,7 @@ pub(crate) struct Program {
 
 /// What every container needs.
 pub(crate) fn items(plan: &Plan, program: Option<&Program>) -> Result<Vec<Item>> {
-    let mut items = vec![binary(plan)];
+    let mut items = vec![binary(plan)?];
     if let Some(program) = program {
         let source = Source::Local { path: program.path.clone(), executable: true };
         items.push(Item { name: program.name.clone(), source, kind: ContainerFileKind::File });
@@ -75,16 +75,38 @@ pub(crate) fn items(plan: &Plan, program: Option<&Program>) -> Result<Vec<Item>>
 }
 
 /// The binary of the containers: this one, unless the configuration names another.
-fn binary(plan: &Plan) -> Item {
+fn binary(plan: &Plan) -> Result<Item> {
     let own = || Source::Local { path: PathBuf::from(OWN), executable: true };
     let source = match &plan.binary {
         None => own(),
-        Some(path) => match source(path) {
-            Source::Local { path, .. } => Source::Local { path, executable: true },
-            stored => stored,
-        },
+        Some(path) => runnable(path)?,
     };
-    Item { name: BINARY_FILE.to_owned(), source, kind: ContainerFileKind::File }
+    Ok(Item { name: BINARY_FILE.to_owned(), source, kind: ContainerFileKind::File })
+}
+
+/// What is there already is not looked into; a jar is one by its name.
+fn runnable(path: &str) -> Result<Source> {
+    let not_ours = |what: &str| {
+        ClientError::usage(format!("`{path}` (yarn.flink-dist-jar, -yj) is {what}, and containers run flink-yarn"))
+            .hint("leave it out: the binary that you call is used. Only another build of it is to be named")
+    };
+    if path.to_ascii_lowercase().ends_with(".jar") {
+        return Err(not_ours("a jar"));
+    }
+    match source(path) {
+        Source::Local { path, .. } => match is_elf(&path) {
+            Some(false) => Err(not_ours("no executable of Linux")),
+            // A missing file is told where files are read.
+            Some(true) | None => Ok(Source::Local { path, executable: true }),
+        },
+        stored => Ok(stored),
+    }
+}
+
+fn is_elf(path: &Path) -> Option<bool> {
+    let mut magic = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut magic));
+    read.ok().map(|count| magic[..count] == *b"\x7fELF")
 }
 
 /// `hdfs://…` is there already, everything else is here.
@@ -251,6 +273,21 @@ mod tests {
     #[test]
     fn the_binary_may_be_another_one() {
         assert_eq!(names(&[("yarn.flink-dist-jar", "hdfs:///f")], None).unwrap(), ["flink-yarn <- hdfs:///f"]);
-        assert_eq!(names(&[("yarn.flink-dist-jar", "/opt/f")], None).unwrap(), ["flink-yarn <- /opt/f"]);
+        assert_eq!(names(&[("yarn.flink-dist-jar", "/no/f")], None).unwrap(), ["flink-yarn <- /no/f"]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| {
+            std::fs::write(folder.path().join(name), content).unwrap();
+            folder.path().join(name).display().to_string()
+        };
+        let (build, script) = (file("build", b"\x7fELF..."), file("script", b"#!"));
+        assert_eq!(names(&[("yarn.flink-dist-jar", &build)], None).unwrap(), [format!("flink-yarn <- {build}")]);
+        for (other, what) in [
+            ("/opt/flink/lib/flink-dist-2.3.jar", "is a jar"),
+            ("hdfs:///flink-dist.JAR", "is a jar"),
+            (script.as_str(), "no executable of Linux"),
+        ] {
+            let error = names(&[("yarn.flink-dist-jar", other)], None).unwrap_err().to_string();
+            assert!(error.contains(what) && error.contains("leave it out"), "{error}");
+        }
     }
 }

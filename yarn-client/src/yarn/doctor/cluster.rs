@@ -4,17 +4,16 @@ use std::time::{Duration, Instant};
 use flink_console::human;
 use hadoop_rpc::yarn::{NodeReport, NodeState, QueueInfo, QueueState};
 
+use super::resources::{self, RESOURCES};
 use super::{Finding, Patient, local};
-use crate::yarn::explain::{self, Waiting};
 use crate::yarn::plan::{Size, megabytes};
-use crate::yarn::resource_manager::{queue_room, room};
+use crate::yarn::resource_manager::room;
 
 const NAMES: &str = "names";
 const PORTS: &str = "ports";
 const MANAGER: &str = "resourcemanager";
 const NODES: &str = "nodes";
 const QUEUE: &str = "queue";
-const RESOURCES: &str = "resources";
 
 /// Longest wait for a name or a port.
 const NAME_TIMEOUT: Duration = Duration::from_secs(3);
@@ -115,7 +114,7 @@ pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
             None
         }
     };
-    findings.extend(resources(patient, &nodes, queue.as_ref()));
+    findings.extend(resources::examine(patient, &nodes, queue.as_ref()).await);
     findings.extend(ports(&nodes).await);
     findings
 }
@@ -189,45 +188,6 @@ fn queue_finding(queues: &[QueueInfo], name: &str) -> (Finding, Option<QueueInfo
         }
     };
     (finding, Some(queue.clone()))
-}
-
-/// Whether an ApplicationMaster and a TaskManager would get their containers now.
-fn resources(patient: &Patient, nodes: &[NodeReport], queue: Option<&QueueInfo>) -> Vec<Finding> {
-    let Ok(steps) = patient.hadoop.steps() else { return Vec::new() };
-    let nodes: Vec<_> = nodes.iter().filter_map(room).collect();
-    let queue = queue.map(queue_room);
-    let plan = &patient.plan;
-    let asked = [
-        ("an ApplicationMaster", steps.rounded(plan.master), plan.node_label.as_deref()),
-        ("a TaskManager", steps.rounded(plan.task_manager), plan.task_manager_node_label.as_deref()),
-    ];
-    let mut findings = Vec::new();
-    for (what, container, label) in asked {
-        let fits = |node: &explain::Node| {
-            label.is_none_or(|label| node.labels.iter().any(|own| own == label))
-                && node.free().memory_mb >= container.memory_mb
-                && node.free().vcores >= container.vcores
-        };
-        let places: u64 =
-            nodes.iter().filter(|node| fits(node)).map(|node| node.free().memory_mb / container.memory_mb.max(1)).sum();
-        if places > 0 {
-            findings.push(Finding::good(RESOURCES, format!("there is room for {places} times {what} ({container})")));
-            continue;
-        }
-        let waiting = Waiting { container, label, queue: queue.as_ref(), nodes: &nodes, diagnostics: "" };
-        let reason = explain::reasons(&waiting).into_iter().next().unwrap_or_default();
-        let never = reason.contains("large enough") || reason.contains("no NodeManager");
-        let text = format!("no room for {what} ({container}): {reason}");
-        findings.push(match never {
-            true => Finding::problem(
-                RESOURCES,
-                text,
-                "ask for less with --jobmanager-memory, --taskmanager-memory or --slots",
-            ),
-            false => Finding::warning(RESOURCES, text, "wait until others have ended, or ask for less"),
-        });
-    }
-    findings
 }
 
 /// Whether the nodes can be reached from here: clients speak to the JobManager directly.

@@ -6,6 +6,9 @@ mod local;
 /// Names, ports, the ResourceManager, queue, nodes.
 mod cluster;
 
+/// Whether what is asked for would get its containers.
+mod resources;
+
 /// HDFS: permissions, quota, clock, logs, what is left over.
 mod storage;
 

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use flink_console::human;
 
 use super::{Finding, Patient};
-use crate::yarn::application::Application;
+use crate::yarn::left_over::{self, Fate};
 
 const HDFS: &str = "hdfs";
 const CLOCK: &str = "clock";
@@ -19,9 +19,6 @@ const WORST_SKEW: Duration = Duration::from_secs(300);
 
 /// Room that a deployment may need, with all copies.
 const NEEDED: u64 = 256 << 20;
-
-/// Applications with folders that are asked about.
-const MOST_FOLDERS: usize = 50;
 
 /// HDFS as a deployment uses it.
 pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
@@ -94,27 +91,28 @@ async fn quota(patient: &Patient) -> Option<Finding> {
     })
 }
 
-/// Folders of applications that have ended without taking them away.
+/// Folders of applications that have not taken them away.
 async fn left_over(patient: &Patient) -> Vec<Finding> {
-    let Ok(folders) = patient.root.applications().await else { return Vec::new() };
-    let mut findings = Vec::new();
-    for id in folders.into_iter().rev().take(MOST_FOLDERS) {
-        let ended = match patient.manager.find(id).await {
-            Ok(Some(report)) => report.state.is_terminal(),
-            Ok(None) => true,
-            Err(_) => return findings,
-        };
-        if ended {
-            let application =
-                Application::new(id, patient.hadoop.clone(), patient.manager.clone(), patient.root.clone(), None);
-            findings.push(Finding::warning(
-                LEFT,
-                format!("{} belongs to an application that has ended", application.staging().uri()),
-                format!("remove it: hdfs dfs -rm -r {}", application.staging().uri()),
-            ));
-        }
-    }
-    findings
+    let found = left_over::folders(&patient.manager, &patient.root).await.unwrap_or_default();
+    found.into_iter().filter_map(|(folder, fate)| left_behind(patient.root.of(folder.id).uri(), fate)).collect()
+}
+
+fn left_behind(uri: &str, fate: Fate) -> Option<Finding> {
+    let (text, advice) = match fate {
+        Fate::Lives => return None,
+        Fate::Ended => (
+            format!("{uri} belongs to an application that has ended"),
+            format!("the next run or session removes it, or: hdfs dfs -rm -r {uri}"),
+        ),
+        Fate::Unknown => (
+            format!("{uri} belongs to an application that this ResourceManager does not know"),
+            format!(
+                "leave it where the application is one of another YARN cluster, or is being submitted; only if it runs \
+                 nowhere: hdfs dfs -rm -r {uri}"
+            ),
+        ),
+    };
+    Some(Finding::warning(LEFT, text, advice))
 }
 
 async fn logs(patient: &Patient) -> Option<Finding> {

@@ -234,15 +234,20 @@ fn whole_characters(bytes: &[u8]) -> usize {
     }
 }
 
-/// The last lines of what the ApplicationMaster of the last attempt has written; none when they cannot be had soon.
-pub(crate) async fn last_lines(application: &Application, lines: usize) -> Option<(String, String)> {
+/// The last lines of what a container has written, or without one the ApplicationMaster of the last attempt; none when they
+/// cannot be had soon. The application has ended.
+pub(crate) async fn last_lines(
+    application: &Application,
+    container: Option<ContainerId>,
+    lines: usize,
+) -> Option<(String, String)> {
     let begun = Instant::now();
     while begun.elapsed() < ARRIVAL {
         let report = application.report().await.ok()?;
         if report.log_aggregation == Some(LogAggregation::Disabled) {
             return None;
         }
-        if let Some(found) = try_last_lines(application, &report, lines).await {
+        if let Some(found) = try_last_lines(application, &report, container, lines).await {
             return Some(found);
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -253,16 +258,20 @@ pub(crate) async fn last_lines(application: &Application, lines: usize) -> Optio
 async fn try_last_lines(
     application: &Application,
     report: &ApplicationReport,
+    container: Option<ContainerId>,
     lines: usize,
 ) -> Option<(String, String)> {
-    let logs = AggregatedLogs::of(application.hadoop(), application.root().hdfs(), &report.user, report.id)
-        .named(Some("jobmanager.".to_owned()));
-    let attempt = report.current_attempt;
+    let logs = AggregatedLogs::of(application.hadoop(), application.root().hdfs(), &report.user, report.id);
+    let logs = match container {
+        Some(container) => logs.of_containers(Some(BTreeSet::from([container.to_string()]))),
+        None => logs.named(Some("jobmanager.".to_owned())),
+    };
+    let attempt = report.current_attempt.filter(|_| container.is_none());
     let (sender, receiver) = std::sync::mpsc::channel();
     let read = logs.each(move |title, content| {
         let of_attempt =
             title.container.parse().is_ok_and(|id: ContainerId| attempt.is_none_or(|attempt| id.attempt == attempt));
-        if of_attempt && title.size > 0 {
+        if of_attempt && title.size > 0 && !OF_THE_START.contains(&title.name.as_str()) {
             let tail = tail(content).map_err(|error| ClientError::failed("cannot read a log").because(&error))?;
             // Nobody listens any more when the command ends.
             let _ = sender.send((title.clone(), tail));
@@ -270,12 +279,21 @@ async fn try_last_lines(
         Ok(())
     });
     read.await.ok()?;
-    // What went wrong is on standard error.
     let mut found: Vec<(LogTitle, Vec<u8>)> = receiver.try_iter().collect();
-    found.sort_by_key(|(title, _)| !title.name.ends_with(".err"));
+    found.sort_by_key(|(title, _)| telling(&title.name));
     let (title, tail) = found.into_iter().next()?;
     let text = String::from_utf8_lossy(&tail).into_owned();
-    Some((title.container, last(&text, lines)))
+    Some((format!("{} ({})", title.container, title.name), last(&text, lines)))
+}
+
+/// Small for the log that says most about a failure: what goes wrong is on standard error, and what tasks print in the
+/// logs of workers.
+fn telling(name: &str) -> u8 {
+    match name {
+        name if name.ends_with(".err") => 0,
+        name if name.starts_with("worker-") => 1,
+        _ => 2,
+    }
 }
 
 fn last(text: &str, lines: usize) -> String {
@@ -361,6 +379,9 @@ mod tests {
     fn ends_of_logs() {
         assert_eq!(last("a\nb\nc\n", 2), "b\nc");
         assert_eq!(last("a", 2), "a");
+        let mut names = ["taskmanager.log", "worker-1.log", "taskmanager.err"];
+        names.sort_by_key(|name| telling(name));
+        assert_eq!(names, ["taskmanager.err", "worker-1.log", "taskmanager.log"]);
         let long = vec![b'x'; 3 * TAIL];
         assert_eq!(tail(&mut long.as_slice()).unwrap().len(), TAIL);
         assert_eq!(whole_characters("aä".as_bytes()), 3);
