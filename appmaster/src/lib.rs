@@ -16,6 +16,9 @@ pub mod server;
 /// The JobManager on YARN: its TaskManagers' containers.
 pub mod yarn;
 
+/// Ports that are listened on.
+mod listening;
+
 /// The REST API.
 #[cfg(feature = "rest")]
 pub mod rest;

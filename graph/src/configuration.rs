@@ -196,6 +196,25 @@ impl ConfigValue for Duration {
     }
 }
 
+/// How long something counts; none for ever, which Flink writes as `-1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Validity(pub Option<Duration>);
+
+impl ConfigValue for Validity {
+    const EXPECTED: &'static str = "a duration, for example 10 s or 5 min, or -1 for no end";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.trim() {
+            "-1" => Some(Self(None)),
+            text => Duration::parse(text).map(|duration| Self(Some(duration))),
+        }
+    }
+
+    fn unset() -> Self {
+        Self(None)
+    }
+}
+
 /// A number of bytes, written as in Flink: `64mb`, `1 g`, `1024`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -252,6 +271,7 @@ fn split_unit(text: &str) -> Option<(u64, String)> {
 pub mod options {
     use std::time::Duration;
 
+    use super::Validity;
     use super::{ConfigOption, MemorySize};
     use crate::port_range::PortRange;
 
@@ -281,6 +301,8 @@ pub mod options {
         JOB_MANAGER_RPC_ADDRESS: String = "jobmanager.rpc.address", Some("127.0.0.1");
         /// Port on which clients and TaskManagers reach the JobManager; 0 picks a free one.
         JOB_MANAGER_RPC_PORT: u16 = "jobmanager.rpc.port", Some("6123");
+        /// Ports of which the JobManager listens on the first free one; jobmanager.rpc.port when it is not set.
+        JOB_MANAGER_RPC_BIND_PORT: Option<PortRange> = "jobmanager.rpc.bind-port", None;
         /// Address that the JobManager's ports listen on; the RPC address when it is not set.
         JOB_MANAGER_BIND_HOST: Option<String> = "jobmanager.bind-host", None;
         /// Host under which the REST API is reached; the RPC address when it is not set.
@@ -289,6 +311,8 @@ pub mod options {
         REST_BIND_ADDRESS: Option<String> = "rest.bind-address", None;
         /// Port of the REST API; 0 picks a free one.
         REST_PORT: u16 = "rest.port", Some("8081");
+        /// Ports of which the REST API listens on the first free one; rest.port when it is not set, on YARN any free one.
+        REST_BIND_PORT: Option<PortRange> = "rest.bind-port", None;
         /// Number of finished, failed and canceled jobs that the JobManager remembers.
         JOB_STORE_MAX_CAPACITY: u32 = "jobstore.max-capacity", Some("100");
         /// Host of a TaskManager as others reach it.
@@ -433,8 +457,10 @@ pub mod options {
         YARN_CONTAINER_VCORES: i32 = "yarn.containers.vcores", Some("-1");
         /// Attempts to run the ApplicationMaster; YARN's own limit (yarn.resourcemanager.am.max-attempts) when not set.
         YARN_APPLICATION_ATTEMPTS: Option<u32> = "yarn.application-attempts", None;
-        /// Time after which a failed attempt no longer counts.
-        YARN_ATTEMPTS_VALIDITY: Duration = "yarn.application-attempt-failures-validity-interval", Some("10 min");
+        /// Time after which a failed attempt no longer counts; -1 counts all of them.
+        YARN_ATTEMPTS_VALIDITY: Validity = "yarn.application-attempt-failures-validity-interval", Some("10 s");
+        /// Ports of which the JobManager of an application listens on the first free one; 0 is any.
+        YARN_MASTER_PORT: PortRange = "yarn.application-master.port", Some("0");
         /// Users and groups who may see the application and its logs: `user,user group,group`, or * for everybody.
         YARN_VIEW_ACLS: Option<String> = "yarn.view.acls", None;
         /// Users and groups who may end the application: `user,user group,group`, or * for everybody.

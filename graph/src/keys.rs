@@ -15,12 +15,15 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("execution.buffer-timeout", "chunks are handed on when full or when idle; there is no time-out"),
     ("pipeline.object-reuse", "records are handed on by ownership"),
     ("yarn.classpath.", "there is no class path"),
+    (
+        "yarn.security.appmaster.delegation.token.services",
+        "the ApplicationMaster obtains tokens of file systems (hadoopfs), and of nothing else",
+    ),
     ("yarn.container-start-command-template", "containers start the binary itself, there is no JVM"),
     ("security.kerberos.login.use-ticket-cache", "the ticket cache is used where there is no keytab"),
     ("security.kerberos.login.contexts", "there is no JAAS"),
     ("security.kerberos.krb5-conf.path", "the Kerberos library finds its file by KRB5_CONFIG"),
     ("security.kerberos.relogin.period", "tickets are obtained anew when they end"),
-    ("rest.bind-port", "the REST API listens on rest.port"),
     ("state.", "there is no state of your own yet"),
     ("high-availability.zookeeper.", "no ZooKeeper is needed"),
     ("metrics.", "metrics are served at /metrics of the REST API, for Prometheus"),
@@ -193,6 +196,59 @@ mod tests {
             assert!(error.contains(expect) && error.contains(key), "{error}");
         }
         assert_eq!(check_values(&of("restart-strategy.type", "Fixed-Delay")), Ok(()));
+    }
+
+    /// Those of Apache Flink 2.4: a configuration that was written for it is taken as it is.
+    #[test]
+    fn every_key_of_flink_on_yarn_is_known_or_explained() {
+        for key in [
+            "appmaster.vcores",
+            "classpath.include-user-jar",
+            "containers.vcores",
+            "application-attempts",
+            "application-attempt-failures-validity-interval",
+            "heartbeat.interval",
+            "heartbeat.container-request-interval",
+            "properties-file.location",
+            "application-master.port",
+            "application.priority",
+            "file-replication",
+            "tags",
+            "view.acls",
+            "modify.acls",
+            "staging-directory",
+            "ship-files",
+            "ship-archives",
+            "flink-dist-jar",
+            "application.id",
+            "application.queue",
+            "application.name",
+            "application.type",
+            "application.node-label",
+            "taskmanager.node-label",
+            "security.kerberos.ship-local-keytab",
+            "security.kerberos.localized-keytab-path",
+            "security.appmaster.delegation.token.services",
+            "provided.lib.dirs",
+            "provided.usrlib.dir",
+            "rolled-logs.include-pattern",
+            "rolled-logs.exclude-pattern",
+            "container-start-command-template",
+        ] {
+            let key = format!("yarn.{key}");
+            let mut configuration = of(&key, "1");
+            let explained = remove_without_effect(&mut configuration);
+            assert_eq!(check_keys(&configuration), Ok(()));
+            assert!(known(&key) || explained[0].contains(&key), "{key}: {explained:?}");
+        }
+        for (key, value) in [
+            ("yarn.application-attempt-failures-validity-interval", "-1"),
+            ("yarn.application-attempt-failures-validity-interval", "10000"),
+            ("yarn.application-master.port", "50100-50200,50300"),
+            ("rest.bind-port", "8081-8090"),
+        ] {
+            assert_eq!(check_values(&of(key, value)), Ok(()), "{key}: {value}");
+        }
     }
 
     #[test]

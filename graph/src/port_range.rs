@@ -13,6 +13,13 @@ impl PortRange {
     }
 }
 
+impl From<u16> for PortRange {
+    /// One port; 0 for any.
+    fn from(port: u16) -> Self {
+        Self(if port == 0 { Vec::new() } else { vec![(port, port)] })
+    }
+}
+
 impl std::fmt::Display for PortRange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.0.is_empty() {

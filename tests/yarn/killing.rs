@@ -196,7 +196,9 @@ fn what_a_crashed_application_has_left_is_removed_by_the_next() {
     // Of another ResourceManager it is not known whether it runs.
     let foreign = "application_1000000000000_0001";
     cluster.hdfs().create_folder(&folder(foreign), "700");
-    let crashed = Application::session(&user, &[]);
+    // However long the second attempt takes to start.
+    let both_count = ["-D", "yarn.application-attempt-failures-validity-interval=-1"];
+    let crashed = Application::session(&user, &both_count);
     for attempt in [1, 2] {
         crashed.wait_for_attempt(attempt);
         signal("KILL", crashed.master().pid);

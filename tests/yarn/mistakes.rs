@@ -59,7 +59,7 @@ fn mistakes_are_told_soon_by_every_command() {
     let nobody = "flink.hadoop.yarn.resourcemanager.address=127.0.0.1:1";
     let program = program("wordcount");
     let deployments: [&[&str]; 2] =
-        [&["session", "-d"], &["run", "-t", "yarn-per-job", &program, "--input", "/in", "--output", "/out"]];
+        [&["session", "-d"], &["run", "-t", "yarn-application", &program, "--input", "/in", "--output", "/out"]];
     for command in COMMANDS.iter().copied().chain(deployments) {
         // Behind the command: what follows a program is the program's.
         let wrong_port = [&command[..1], &["-D", nobody], &command[1..]].concat();

@@ -198,3 +198,21 @@ fn ports_are_closed_to_strangers() {
     user.call(&["kill", id]).expect(0, &[]);
     user.assert_tidy(id);
 }
+
+/// Firewalls let some ports through: those are the ones that are listened on, as Flink's keys name them.
+#[test]
+fn ports_are_taken_from_the_ranges_that_are_named() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "ranges");
+    let range = |first: u16| (first..=first + 60, format!("{first}-{}", first + 60));
+    let (rpc, rest) = (range(23_100), range(23_200));
+    let rpc_key = format!("yarn.application-master.port={}", rpc.1);
+    let rest_key = format!("rest.bind-port={}", rest.1);
+    let session = user.json(&["session", "-d", "--output", "json", "-D", &rpc_key, "-D", &rest_key]);
+    let port = |text: &str| text.rsplit(':').next().unwrap().trim_end_matches('/').parse::<u16>().unwrap();
+    let id = session["application-id"].as_str().unwrap();
+    assert!(rpc.0.contains(&port(session["jobmanager"].as_str().unwrap())), "{session}");
+    assert!(rest.0.contains(&port(&Rest::of(&user, id).url)), "{}", Rest::of(&user, id).url);
+    user.call(&["kill", id]).expect(0, &[]);
+    user.assert_tidy(id);
+}

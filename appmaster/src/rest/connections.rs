@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
+use flink_graph::PortRange;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,6 +17,7 @@ use super::access::{AccessToken, Guard};
 use super::proxy::{Peer, ProxyRule};
 use super::routes::{Shared, router};
 use super::view::ClusterView;
+use crate::listening::listen_on;
 
 /// Connections at once; more wait in the kernel until one ends.
 const MOST_CONNECTIONS: usize = 64;
@@ -29,8 +31,8 @@ pub(super) const MOST_HEADERS: usize = 64;
 pub struct RestOptions {
     /// Host name or address to listen on (`rest.bind-address`).
     pub bind_host: String,
-    /// Port to listen on (`rest.port`); 0 picks a free one.
-    pub port: u16,
+    /// Ports to listen on (`rest.port`, `rest.bind-port`): the first free one.
+    pub ports: PortRange,
     /// Names besides localhost that clients call the server by (`rest.address`).
     pub hosts: Vec<String>,
     /// What a client must show to change something, and off loopback to read; none: nothing can be changed.
@@ -46,10 +48,10 @@ pub struct RestOptions {
 impl RestOptions {
     /// Usual time-outs, and no token.
     #[must_use]
-    pub fn new(bind_host: impl Into<String>, port: u16) -> Self {
+    pub fn new(bind_host: impl Into<String>, ports: impl Into<PortRange>) -> Self {
         Self {
             bind_host: bind_host.into(),
-            port,
+            ports: ports.into(),
             hosts: Vec::new(),
             token: None,
             proxy: None,
@@ -64,14 +66,14 @@ impl RestOptions {
 pub enum RestError {
     /// The address cannot be listened on.
     #[error(
-        "cannot listen on {host}:{port} for the REST API ({source}): set rest.port to a free port, or to 0 for any, \
+        "cannot listen on {host}:{ports} for the REST API ({source}): set rest.port to a free port, or to 0 for any, \
          and rest.bind-address to an address of this host"
     )]
     Bind {
         /// Host as configured.
         host: String,
-        /// Port as configured.
-        port: u16,
+        /// Ports as configured.
+        ports: PortRange,
         /// Why.
         source: io::Error,
     },
@@ -112,8 +114,8 @@ impl RestServer {
 /// # Errors
 /// The port is taken, or the address is not on loopback and there is no token.
 pub async fn serve(options: RestOptions, view: Arc<dyn ClusterView>) -> Result<RestServer, RestError> {
-    let bind_error = |source| RestError::Bind { host: options.bind_host.clone(), port: options.port, source };
-    let listener = TcpListener::bind((options.bind_host.as_str(), options.port)).await.map_err(bind_error)?;
+    let bind_error = |source| RestError::Bind { host: options.bind_host.clone(), ports: options.ports.clone(), source };
+    let listener = listen_on(&options.bind_host, &options.ports).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
     let loopback = address.ip().to_canonical().is_loopback();
     if !loopback && options.token.is_none() {

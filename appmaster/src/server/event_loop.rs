@@ -24,6 +24,7 @@ use super::requests::PendingLog;
 use crate::job_manager::{
     Action, ClientCall, ClusterResources, ConnectionId, Event, JobManager, JobManagerConfig, Now,
 };
+use crate::listening::listen_on;
 
 /// Inputs that may wait; who sends more waits itself.
 const INPUT_QUEUE: usize = 1024;
@@ -139,8 +140,8 @@ pub(super) async fn start(options: ServerOptions) -> Result<Handle, ServerError>
 
 async fn bind(settings: &Settings) -> Result<TcpListener, ServerError> {
     let host = settings.bind_host.trim_start_matches('[').trim_end_matches(']');
-    let bound = TcpListener::bind((host, settings.port)).await;
-    bound.map_err(|source| listen_error(format!("{}:{}", settings.bind_host, settings.port), source))
+    let bound = listen_on(host, &settings.ports).await;
+    bound.map_err(|source| listen_error(format!("{}:{}", settings.bind_host, settings.ports), source))
 }
 
 /// Owns the state machine.

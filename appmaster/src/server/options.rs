@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use flink_graph::{Artifact, Configuration, ConfigurationError, options};
+use flink_graph::{Artifact, Configuration, ConfigurationError, PortRange, options};
 use flink_protocol::Epoch;
 use flink_protocol::worker::TlsMaterial;
 use flink_transport::TlsError;
@@ -72,7 +72,7 @@ pub enum ServerError {
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) bind_host: String,
-    pub(super) port: u16,
+    pub(super) ports: PortRange,
     pub(super) frame_limit: u64,
     pub(super) request_timeout: Duration,
     pub(super) artifact_folder: PathBuf,
@@ -85,7 +85,10 @@ impl Settings {
         let folder = folders.split(',').map(str::trim).find(|name| !name.is_empty());
         Ok(Self {
             bind_host: configuration.get(&options::JOB_MANAGER_BIND_HOST)?.unwrap_or(address),
-            port: configuration.get(&options::JOB_MANAGER_RPC_PORT)?,
+            ports: match configuration.get(&options::JOB_MANAGER_RPC_BIND_PORT)? {
+                Some(ports) => ports,
+                None => configuration.get(&options::JOB_MANAGER_RPC_PORT)?.into(),
+            },
             frame_limit: configuration.get(&options::RPC_FRAME_SIZE)?.0,
             request_timeout: configuration.get(&options::RPC_TIMEOUT)?.max(Duration::from_millis(1)),
             artifact_folder: folder.map_or_else(std::env::temp_dir, PathBuf::from),

@@ -59,7 +59,11 @@ fn rest_options(configuration: &Configuration, token: &RestToken) -> Result<Rest
     let bind_host = configuration.get(&options::JOB_MANAGER_BIND_HOST)?;
     let bind_host = configuration.get(&options::REST_BIND_ADDRESS)?.or(bind_host);
     let bind_host = bind_host.map_or_else(|| configuration.get(&options::JOB_MANAGER_RPC_ADDRESS), Ok)?;
-    let mut rest = RestOptions::new(without_brackets(&bind_host), configuration.get(&options::REST_PORT)?);
+    let ports = match configuration.get(&options::REST_BIND_PORT)? {
+        Some(ports) => ports,
+        None => configuration.get(&options::REST_PORT)?.into(),
+    };
+    let mut rest = RestOptions::new(without_brackets(&bind_host), ports);
     rest.hosts = vec![without_brackets(&rest_host(configuration)?).to_owned()];
     rest.token = Some(AccessToken::new(token.expose())?);
     Ok(rest)

@@ -226,7 +226,10 @@ impl Deployment {
             async { Ok(self.reach_hdfs().await) },
             async { Ok(tokens::obtain(&self.hadoop, &self.resource_manager, &name_nodes).await) },
             async { Ok(self.places().await) },
-            async { Ok(self.sweep().await) },
+            async {
+                self.sweep().await;
+                Ok(())
+            },
         )?;
         // The first of them is what the user has to mend first.
         queue?;

@@ -115,7 +115,7 @@ pub(crate) fn submission(
         tags: plan.tags.clone(),
         node_label: plan.node_label.clone(),
         max_attempts: plan.attempts,
-        attempt_failures_validity: Some(plan.attempts_validity),
+        attempt_failures_validity: plan.attempts_validity,
         // The next attempt takes over what runs.
         keep_containers_across_attempts: true,
         log_aggregation: log_aggregation(plan),

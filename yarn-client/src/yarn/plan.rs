@@ -85,7 +85,7 @@ pub(crate) struct Plan {
     /// Attempts of the ApplicationMaster; YARN's limit when not set.
     pub(crate) attempts: Option<u32>,
     /// Time after which a failed attempt no longer counts.
-    pub(crate) attempts_validity: Duration,
+    pub(crate) attempts_validity: Option<Duration>,
     /// Who may see it.
     pub(crate) view_acls: Option<String>,
     /// Who may end it.
@@ -139,7 +139,7 @@ impl Plan {
             },
             slots,
             attempts: settings::get(configuration, &options::YARN_APPLICATION_ATTEMPTS)?,
-            attempts_validity: settings::get(configuration, &options::YARN_ATTEMPTS_VALIDITY)?,
+            attempts_validity: settings::get(configuration, &options::YARN_ATTEMPTS_VALIDITY)?.0,
             view_acls: text(&options::YARN_VIEW_ACLS)?,
             modify_acls: text(&options::YARN_MODIFY_ACLS)?,
             ship_files: list(&options::YARN_SHIP_FILES)?,

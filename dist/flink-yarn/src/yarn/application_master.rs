@@ -174,7 +174,8 @@ impl Master {
         let configured = self.configuration.get(&options::JOB_MANAGER_BIND_HOST)?;
         let configured = self.configuration.get(&options::REST_BIND_ADDRESS)?.or(configured);
         let bind_host = configured.unwrap_or_else(|| self.environment.host.clone());
-        let mut rest = RestOptions::new(bind_host, 0);
+        let ports = self.configuration.get(&options::REST_BIND_PORT)?.unwrap_or_default();
+        let mut rest = RestOptions::new(bind_host, ports);
         rest.hosts = vec![self.environment.host.clone()];
         rest.token = Some(AccessToken::new(token)?);
         let (base, viewers) = (self.environment.web_proxy_base.as_deref(), self.description.view_acls.as_deref());
@@ -263,10 +264,11 @@ impl Master {
 
 /// The configuration of a JobManager in this container.
 fn adapted(configuration: &Configuration, environment: &ContainerEnvironment) -> Configuration {
+    let ports = configuration.raw(options::YARN_MASTER_PORT.key).unwrap_or("0").to_owned();
     let mut adapted = configuration.clone();
     adapted
         .set(options::JOB_MANAGER_RPC_ADDRESS.key, environment.host.clone())
-        .set(options::JOB_MANAGER_RPC_PORT.key, "0")
+        .set(options::JOB_MANAGER_RPC_BIND_PORT.key, ports)
         .set(options::IO_TMP_DIRS.key, environment.temporary_folders());
     adapted
 }

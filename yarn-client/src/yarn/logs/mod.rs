@@ -344,7 +344,11 @@ pub(crate) async fn show_ended(
     if logs.of_containers(containers).named(named).show().await? > 0 {
         return Ok(());
     }
-    let error = ClientError::failed(format!("application {id} has ended, and there are no logs of it in {folder}"));
+    let known = match report {
+        Some(_) => format!("application {id} has ended"),
+        None => format!("the ResourceManager knows no application {id}"),
+    };
+    let error = ClientError::failed(format!("{known}, and there are no logs of it in {folder}"));
     let disabled = report.is_some_and(|report| report.log_aggregation == Some(LogAggregation::Disabled));
     Err(match (disabled, of_one) {
         (true, _) => error.hint("YARN does not collect logs here (yarn.log-aggregation-enable): they are on the nodes, in yarn.nodemanager.log-dirs"),
