@@ -94,12 +94,6 @@ impl<T: Data, S: KeySelector<T>> Stage<T> for KeyRouter<T, S> {
 /// Records after which a pre-aggregation first asks itself whether it reduces anything.
 const PROBE_RECORDS: u64 = 100_000;
 
-/// Records and hashes that wait until their places in the table have been prefetched, or until the table is empty again.
-struct Waiting<T> {
-    records: Vec<T>,
-    hashes: Vec<u64>,
-}
-
 /// What a pre-aggregation does with records.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Combining {
@@ -122,7 +116,9 @@ pub struct CombiningRouter<T, S: KeySelector<T>, F> {
     memory: usize,
     /// Bytes that the records of the table own.
     owned: usize,
-    waiting: Waiting<T>,
+    /// Records and the hashes of their keys that wait until their places in the table have been prefetched, or until the
+    /// table is empty again.
+    waiting: Vec<(u64, T)>,
     records: u64,
     emitted: u64,
     state: Combining,
@@ -132,8 +128,7 @@ pub struct CombiningRouter<T, S: KeySelector<T>, F> {
 impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> {
     /// Merges with `function` in front of `router`, in so many bytes.
     pub fn new(router: KeyRouter<T, S>, function: F, memory: usize) -> Self {
-        let waiting = Waiting { records: Vec::with_capacity(BATCH), hashes: Vec::with_capacity(BATCH) };
-        let (table, state) = (KeyedTable::default(), Combining::Merges);
+        let (table, waiting, state) = (KeyedTable::default(), Vec::with_capacity(BATCH), Combining::Merges);
         Self { router, function, table, memory, owned: 0, waiting, records: 0, emitted: 0, state, error: None }
     }
 
@@ -143,10 +138,9 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
             return;
         }
         if self.state == Combining::Over {
-            self.waiting.hashes.clear();
-            return self.waiting.records.drain(..).for_each(|record| self.router.collect(record));
+            return self.waiting.drain(..).for_each(|(_, record)| self.router.collect(record));
         }
-        self.records += self.waiting.records.len() as u64;
+        self.records += self.waiting.len() as u64;
         self.merge_waiting();
         if self.error.is_some() {
             self.router.context.flags.set_failed();
@@ -159,19 +153,20 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> CombiningRouter<T, S, F> 
 
     fn merge_waiting(&mut self) {
         let Self { router, function, table, owned, waiting, error, .. } = self;
-        let selector = &router.selector;
-        for (record, hash) in waiting.records.drain(..).zip(waiting.hashes.drain(..)) {
+        let (selector, mut bytes) = (&router.selector, *owned);
+        for (hash, record) in waiting.drain(..) {
             match table.entry(hash, |kept| selector.same_key(kept, &record), |kept| selector.key_hash(kept)) {
                 Entry::Occupied(kept) => {
                     let before = kept.heap_bytes();
                     if let Err(problem) = function.reduce(kept, record) {
                         error.get_or_insert(problem);
                     }
-                    *owned = (*owned + kept.heap_bytes()).saturating_sub(before);
+                    bytes = (bytes + kept.heap_bytes()).saturating_sub(before);
                 }
-                Entry::Vacant(place) => *owned += place.insert(record).heap_bytes(),
+                Entry::Vacant(place) => bytes += place.insert(record).heap_bytes(),
             }
         }
+        *owned = bytes;
     }
 
     /// Whether the shuffle sees at most four records for five that came.
@@ -216,9 +211,8 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> Output<T> for CombiningRo
         }
         let hash = self.router.selector.key_hash(&record);
         self.table.prefetch(hash);
-        self.waiting.hashes.push(hash);
-        self.waiting.records.push(record);
-        if self.waiting.records.len() >= BATCH {
+        self.waiting.push((hash, record));
+        if self.waiting.len() >= BATCH {
             self.combine_waiting();
         }
     }
@@ -235,13 +229,13 @@ impl<T: Data, S: KeySelector<T>, F: ReduceFunction<T>> Stage<T> for CombiningRou
     }
 
     fn end(&mut self) -> bool {
-        if !self.waiting.records.is_empty() {
+        if !self.waiting.is_empty() {
             self.combine_waiting();
         }
         if self.state == Combining::Merges && !self.table.is_empty() {
             self.begin_to_empty();
         }
-        let all = self.empty_table() && self.waiting.records.is_empty() && self.table.is_empty();
+        let all = self.empty_table() && self.waiting.is_empty() && self.table.is_empty();
         self.router.context.flags.failed() || all && self.router.end()
     }
 
