@@ -62,6 +62,9 @@ mod mistakes;
 /// Nothing secret is seen anywhere.
 mod secrets;
 
+/// What is looked for there.
+mod hidden;
+
 /// What containers are made of, and what they need.
 mod containers;
 

@@ -2,14 +2,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use flink_protocol::deployment::{AUTHORITY_SECRET, CONTAINER_SECRET};
-use flink_test_hadoop::{Cluster, ContainerProcess, Role, Variant};
+use flink_test_hadoop::{Cluster, ContainerProcess, Role, RpcProtection, Variant};
 use hadoop_rpc::Credentials;
-use hadoop_rpc::credentials::AMRM_TOKEN_KIND;
+use hadoop_rpc::credentials::{AMRM_TOKEN_KIND, HDFS_DELEGATION_TOKEN_KIND};
 
+use crate::application::Application;
+use crate::hidden::{Secrets, line_of_key};
 use crate::process::eventually;
 use crate::programs::program;
 use crate::rest::Rest;
-use crate::user::User;
+use crate::user::{TROUBLED, User};
 
 /// Values of keys that are secrets by their names.
 const CANARIES: [(&str, &str); 3] = [
@@ -18,7 +20,16 @@ const CANARIES: [(&str, &str); 3] = [
     ("my.service.password", "canary-b52e90"),
 ];
 
-/// A session with a job that runs for ever, and secrets in its configuration.
+/// A folder with secrets in its configuration.
+fn configuration(user: &User<'_>) -> String {
+    let folder = user.local("conf");
+    std::fs::create_dir(&folder).unwrap();
+    let lines: String = CANARIES.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+    std::fs::write(folder.join("config.yaml"), lines).unwrap();
+    folder.display().to_string()
+}
+
+/// An application with a job that runs, and secrets in its configuration.
 struct Marked<'c> {
     user: User<'c>,
     application: String,
@@ -26,14 +37,10 @@ struct Marked<'c> {
 }
 
 impl<'c> Marked<'c> {
+    /// A session with a job that runs for ever.
     fn start(cluster: &'c Cluster, name: &str) -> Self {
         let user = User::new(cluster, name);
-        let folder = user.local("conf");
-        std::fs::create_dir(&folder).unwrap();
-        let lines: String = CANARIES.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
-        std::fs::write(folder.join("config.yaml"), lines).unwrap();
-        let conf = folder.to_str().unwrap();
-        let session = user.json(&["session", "-d", "--config-dir", conf, "--output", "json"]);
+        let session = user.json(&["session", "-d", "--config-dir", &configuration(&user), "--output", "json"]);
         let application = session["application-id"].as_str().unwrap().to_owned();
         let keyed = ["--output", "json", &program("keyed_count"), "--events", "1000000000000", "--rate", "1000"];
         let job = user.json(&[&["run", "--detached"], &keyed[..]].concat());
@@ -65,57 +72,34 @@ impl<'c> Marked<'c> {
     }
 }
 
-/// A line of the key in PEM: what would be seen of it anywhere, whatever it stands in.
-fn line_of_key(text: &str) -> String {
-    let mut lines = text.lines().skip_while(|line| !line.contains("PRIVATE KEY"));
-    lines.nth(1).unwrap_or_else(|| panic!("no key")).to_owned()
-}
-
-/// All that must be seen nowhere, each as it is written in text.
-fn secrets(marked: &Marked<'_>, rest: &Rest) -> Vec<String> {
-    let mut found: Vec<String> = CANARIES.iter().map(|(_, value)| (*value).to_owned()).collect();
-    found.push(rest.token.clone());
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\\n", "\n");
+/// What every application has that must be seen nowhere.
+fn secrets(marked: &Marked<'_>, rest: &Rest) -> Secrets {
+    let mut secrets = Secrets::default();
+    CANARIES.iter().for_each(|(key, value)| secrets.add_text(key, value));
+    secrets.add_text("the token of REST", &rest.token);
     let master = marked.credentials("appmaster");
-    found.push(line_of_key(&text(master.secret(AUTHORITY_SECRET).unwrap().expose())));
+    secrets.add_key("the authority's key", master.secret(AUTHORITY_SECRET).unwrap().expose());
     let worker = marked.credentials("taskmanager --yarn");
-    let keys: Vec<String> = worker
-        .secrets()
-        .filter(|(name, _)| name.ends_with("tls"))
-        .map(|(_, secret)| line_of_key(&text(secret.expose())))
-        .collect();
+    let keys: Vec<_> = worker.secrets().filter(|(name, _)| name.ends_with("tls")).collect();
     assert_eq!(keys.len(), 2, "one of the TaskManager, one of its workers");
-    found.extend(keys);
-    assert!(found.iter().all(|secret| secret.len() > 10), "{found:?}");
-    found
+    keys.iter().for_each(|(name, key)| secrets.add_key(name, key.expose()));
+    let tokens = secrets.add_tokens("the ApplicationMaster", &master);
+    assert!(tokens.iter().any(|kind| kind == AMRM_TOKEN_KIND), "{tokens:?}");
+    let handed = secrets.add_tokens("the TaskManager", &worker);
+    if marked.user.cluster.variant().is_secure() {
+        for tokens in [tokens, handed] {
+            assert!(tokens.iter().any(|kind| kind == HDFS_DELEGATION_TOKEN_KIND), "{tokens:?}");
+        }
+    }
+    secrets
 }
 
-#[track_caller]
-fn assert_hidden(secrets: &[String], place: &str, text: &str) {
-    let seen = secrets.iter().find(|secret| text.contains(secret.as_str()));
-    assert!(seen.is_none(), "{} is seen in {place}:\n{text}", seen.unwrap());
-    // As hexadecimal digits it is no better hidden.
-    let hex = |secret: &String| secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let seen = secrets.iter().find(|secret| text.to_lowercase().contains(&hex(secret)));
-    assert!(seen.is_none(), "{} is seen in {place} as digits", seen.unwrap());
-}
-
-#[test]
-fn no_secret_is_seen_anywhere() {
-    let cluster = Cluster::shared(Variant::Plain);
-    let marked = Marked::start(&cluster, "secrets");
-    let (user, id) = (&marked.user, marked.application.as_str());
-    let rest = Rest::of(user, id);
-    let secrets = secrets(&marked, &rest);
-    let processes = user.containers(id);
-    assert!(processes.len() >= 3, "an ApplicationMaster, a TaskManager, a worker: {processes:?}");
-    for process in &processes {
+/// What everybody can see of an application that runs: its processes and, with the token, what its JobManager answers.
+fn assert_hidden_while_it_runs(marked: &Marked<'_>, secrets: &Secrets, rest: &Rest) {
+    for process in marked.user.containers(&marked.application) {
         let environment = std::fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
-        assert_hidden(
-            &secrets,
-            &process.command,
-            &format!("{} {}", process.command, String::from_utf8_lossy(&environment)),
-        );
+        let text = format!("{} {}", process.command, String::from_utf8_lossy(&environment));
+        secrets.assert_hidden(&process.command, &text);
     }
     let job = &marked.job;
     for path in [
@@ -132,34 +116,84 @@ fn no_secret_is_seen_anywhere() {
     ] {
         let answer = rest.ask(&format!("{}{path}", rest.url), &["--header", &rest.authorization()]);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-        assert_hidden(&secrets, path, &answer.body);
+        secrets.assert_hidden(path, &answer.body);
     }
     let config = rest.get("/v1/jobmanager/config").to_string();
     assert!(CANARIES.iter().all(|(key, _)| config.contains(key)), "the keys are shown: {config}");
-    let logs = user.call(&["logs", "--application-id", id]).expect(0, &[]).stdout;
+    let logs = marked.user.call(&["logs", "--application-id", &marked.application]).expect(0, &[]).stdout;
     assert!(logs.contains("registered"), "{logs}");
-    assert_hidden(&secrets, "the running containers' logs", &logs);
-    marked.end();
-    assert_hidden(&secrets, "the aggregated logs", &cluster.yarn().logs(id));
-    assert_hidden(&secrets, "what YARN says", &cluster.yarn().application(id).to_string());
-    for role in [Role::ResourceManager, Role::NodeManager1, Role::NodeManager2, Role::NameNode] {
-        assert_hidden(&secrets, &format!("the log of {role}"), &cluster.log(role));
+    secrets.assert_hidden("the running containers' logs", &logs);
+}
+
+/// What is left of an application that has ended: at YARN, in HDFS, in the daemons' logs.
+fn assert_hidden_afterwards(marked: &Marked<'_>, secrets: &Secrets) {
+    let (cluster, id) = (marked.user.cluster, marked.application.as_str());
+    secrets.assert_hidden("the aggregated logs", &cluster.yarn().logs(id));
+    secrets.assert_hidden("what YARN says", &cluster.yarn().application(id).to_string());
+    let attempts = cluster.yarn().get(&format!("apps/{id}/appattempts"));
+    assert!(attempts.to_string().contains("containerId"), "{attempts}");
+    secrets.assert_hidden("what YARN says of the attempts", &attempts.to_string());
+    for role in Role::all(cluster.variant()) {
+        secrets.assert_hidden(&format!("the log of {role}"), &cluster.log(role));
     }
 }
 
-/// Files below a folder in which one of the secrets is.
-fn files_with(secrets: &[String], folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let (path, kind) = (entry.path(), entry.file_type());
-        if kind.as_ref().is_ok_and(std::fs::FileType::is_dir) {
-            files_with(secrets, &path, found);
-        } else if kind.is_ok_and(|kind| kind.is_file()) && entry.metadata().is_ok_and(|data| data.len() < 1 << 20) {
-            let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
-            if secrets.iter().any(|secret| text.contains(secret.as_str())) {
-                found.push(path);
-            }
-        }
+#[test]
+fn no_secret_is_seen_anywhere() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let marked = Marked::start(&cluster, "secrets");
+    let rest = Rest::of(&marked.user, &marked.application);
+    let secrets = secrets(&marked, &rest);
+    let processes = marked.user.containers(&marked.application);
+    assert!(processes.len() >= 3, "an ApplicationMaster, a TaskManager, a worker: {processes:?}");
+    assert_hidden_while_it_runs(&marked, &secrets, &rest);
+    marked.end();
+    assert_hidden_afterwards(&marked, &secrets);
+}
+
+#[test]
+fn a_program_that_fails_tells_no_secret() {
+    fail_and_search(Variant::Plain);
+}
+
+#[test]
+fn a_program_that_fails_tells_no_secret_with_kerberos() {
+    fail_and_search(Variant::Kerberos(RpcProtection::Any));
+}
+
+/// In application mode `main` runs in the ApplicationMaster's container, and what it says last is told to YARN.
+fn fail_and_search(variant: Variant) {
+    let cluster = Cluster::shared(variant);
+    let user = User::new(&cluster, "secrets-failing");
+    let (conf, gate, name) = (configuration(&user), user.gate("failing"), user.name("secrets-failing"));
+    let words = ["run", "-t", "yarn-application", "-ynm", &name, "--config-dir", &conf, "-p", "2"];
+    let settings = ["-D", "restart-strategy.type=none", "-D", "yarn.application-attempts=1"];
+    let running = user.spawn(&[&words[..], &settings, &[TROUBLED, "fail", gate.path()]].concat());
+    let application = Application::named(&user, &name);
+    let job = application.wait_until_runs("fail");
+    let id = application.id;
+    let marked = Marked { user, application: id.clone(), job };
+    let rest = Rest::of(&marked.user, &id);
+    let mut secrets = secrets(&marked, &rest);
+    let main = marked.folder("--target remote").join("program-client");
+    let keys = secrets.add_keys_below(&main);
+    assert!(keys > 0, "`main` is a client with a key in {}", main.display());
+    assert_hidden_while_it_runs(&marked, &secrets, &rest);
+    gate.open();
+    let ended = running.wait();
+    assert_ne!(ended.code, Some(0), "{}", ended.stdout);
+    let (status, diagnostics) = marked.user.end_of(&id);
+    assert_eq!(status, "FAILED", "{diagnostics}");
+    for text in [&diagnostics, &ended.stderr] {
+        assert!(text.contains("LOG_DIRS"), "the end of what `main` knows is told: {text}");
     }
+    secrets.assert_hidden("what the client says", &format!("{}{}", ended.stdout, ended.stderr));
+    assert_hidden_afterwards(&marked, &secrets);
+    let logs = cluster.yarn().logs(&id);
+    assert!(logs.contains("a task knows") && logs.contains("main knows"), "{logs}");
+    let logs = marked.user.call(&["logs", "--application-id", &id]).expect(0, &[]).stdout;
+    secrets.assert_hidden("the logs that the command shows", &logs);
+    marked.user.assert_tidy(&id);
 }
 
 /// True when the file or a folder on its way, below the cluster's, lets nobody in but its owner and its group.
@@ -175,11 +209,9 @@ fn files_with_secrets_are_closed_to_others() {
     let id = marked.application.as_str();
     let secrets = secrets(&marked, &Rest::of(&marked.user, id));
     let nodes = cluster.folder().join("yarn");
-    let mut found = Vec::new();
     // The ResourceManager keeps what it must give to a second attempt; where it does so is the cluster's business.
-    for node in ["nodemanager1", "nodemanager2"] {
-        files_with(&secrets, &nodes.join(node), &mut found);
-    }
+    let folders = ["nodemanager1", "nodemanager2"].map(|node| nodes.join(node));
+    let found: Vec<_> = folders.iter().flat_map(|folder| secrets.files_below(folder)).collect();
     let tokens = found.iter().filter(|path| path.ends_with("container_tokens")).count();
     assert!(tokens >= 2, "the keys of both containers are found where they must be: {found:?}");
     let open: Vec<_> = found.iter().filter(|path| !is_closed(path, &nodes)).collect();

@@ -36,6 +36,10 @@ fn main() -> Result<(), BoxError> {
         ["say", gate] => says(&env, gate),
         ["hoard"] => hoards(&env),
         ["lets-hoard"] => lets_hoard(&env),
+        ["fail", gate] => {
+            fails(&env, gate);
+            env.execute(words[0]).map_err(|error| format!("{error}; main knows {}", all_it_knows()))?;
+        }
         _ => return Err(format!("there is no program {words:?}").into()),
     }
     env.execute(words[0])?;
@@ -101,6 +105,23 @@ impl ProcessFunction<u64> for Speak {
         println!("Speak {} has ended", self.subtask);
         Ok(())
     }
+}
+
+/// Fails when the gate opens, and tells all that it knows: a program cannot be trusted with more than it may tell.
+fn fails(env: &StreamExecutionEnvironment, gate: &str) {
+    let (is_open, gate) = (PathBuf::from(gate), gate.to_owned());
+    let fail = move |number: u64| match is_open.exists() {
+        true => Err(format!("it was to fail; a task knows {}", all_it_knows())),
+        false => Ok(number),
+    };
+    let numbers = env.from_sequence(1, 1_000_000).try_map(slowly(&gate)).name("Slow");
+    numbers.try_map(move |number| fail(number).map_err(BoxError::from)).name("Fail").discard();
+}
+
+/// Arguments and environment of this process.
+fn all_it_knows() -> String {
+    let environment: std::collections::BTreeMap<_, _> = std::env::vars().collect();
+    format!("{:?} {environment:?}", std::env::args().collect::<Vec<_>>())
 }
 
 /// Allocates without end in the worker.
