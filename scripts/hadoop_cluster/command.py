@@ -63,7 +63,8 @@ def _parser():
     sub = command("start", _start, "start a cluster, or join the running one, and wait until it is ready", timeout=180)
     sub.add_argument("--variant", default="plain", help="plain by default")
     sub.add_argument("-D", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="a key of Hadoop's configuration")
-    sub.add_argument("--rpc-protection", choices=kerberos.RPC_PROTECTIONS, help="instead of all three, the client's choice")
+    sub.add_argument("--rpc-protection", choices=kerberos.RPC_PROTECTIONS, help="of RPC, instead of all three, the client's choice, "
+                     "and of block transfer, instead of privacy")
     sub.add_argument("--owner-pid", type=int, metavar="PID", help="end the cluster soon after this process")
     sub.add_argument("--idle-seconds", type=float, metavar="SECONDS", help="end it when no test has used it for so long")
     sub.add_argument("--fresh", action="store_true", help="without the data of earlier runs")
@@ -123,6 +124,7 @@ def _start(arguments):
         overrides[key] = value
     if arguments.rpc_protection:
         overrides["hadoop.rpc.protection"] = arguments.rpc_protection
+        overrides.setdefault("dfs.data.transfer.protection", arguments.rpc_protection)
     name = arguments.name or show(variants).replace(",", "-")
     begin = time.monotonic()
     started = Cluster(name).start(variants, overrides, arguments.owner_pid, arguments.timeout, arguments.fresh,

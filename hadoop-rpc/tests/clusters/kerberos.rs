@@ -63,6 +63,24 @@ fn tickets_and_tokens_open_every_server_with_each_protection() {
     });
 }
 
+/// The servers of each of these clusters know one protection alone.
+#[test]
+fn every_call_works_where_one_protection_is_asked_for() {
+    const NAME: &str = "kerberos::every_call_works_where_one_protection_is_asked_for";
+    if outside() {
+        for protection in RpcProtection::EACH {
+            let cluster = Cluster::shared(Variant::Kerberos(protection));
+            for key in ["hadoop.rpc.protection", "dfs.data.transfer.protection"] {
+                assert_eq!(configuration(&cluster).get(key).as_deref(), protection.option(), "{key}");
+            }
+            cluster.hdfs_as("alice").put(FILE, b"12345");
+            with_tickets(&cluster, "alice", NAME);
+        }
+        return;
+    }
+    run(async { every_server(&Configuration::load().unwrap()).await });
+}
+
 async fn every_server(configuration: &Configuration) {
     let user = User::current(configuration).unwrap();
     assert_eq!((user.name(), user.is_kerberos()), ("alice", true), "{user:?}");
@@ -123,6 +141,9 @@ fn check_token(token: &Token) {
 async fn look_at(yarn: &ApplicationClient, id: ApplicationId) {
     assert_eq!(yarn.report(id).await.unwrap().user, "alice");
     assert_eq!(yarn.attempts(id).await.unwrap().len(), 1);
+    assert!(!yarn.containers(id.attempt(1)).await.unwrap().is_empty());
+    assert_eq!(yarn.node_labels().await.unwrap(), []);
+    assert!(!yarn.queue_acls().await.unwrap().is_empty());
     assert_eq!(yarn.nodes(&[]).await.unwrap().len(), 2);
     assert_eq!(yarn.queue("default").await.unwrap().unwrap().name.trim_start_matches("root."), "default");
     let filter = ApplicationFilter { users: vec!["alice".into()], ..ApplicationFilter::default() };

@@ -7,9 +7,6 @@ use crate::Variant;
 /// Set by whoever wants to look at a cluster after the tests, or to have the next run start sooner.
 const KEEP: &str = "FLINK_YARN_KEEP_HADOOP";
 
-/// To be idle for three minutes costs about as much as to be started again.
-const IDLE_SECONDS: &str = "180";
-
 /// Where clusters are; the same as in `scripts/hadoop`.
 pub(crate) fn clusters_folder() -> PathBuf {
     let set = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty());
@@ -50,7 +47,7 @@ pub(crate) fn start(variant: Variant) -> BTreeMap<String, String> {
         words.extend(["--rpc-protection", protection]);
     }
     if std::env::var_os(KEEP).is_none_or(|value| value.is_empty() || value == "0") {
-        words.extend(["--owner-pid", &owner, "--idle-seconds", IDLE_SECONDS]);
+        words.extend(["--owner-pid", &owner, "--idle-seconds", variant.idle_seconds()]);
     }
     run(&words);
     run(&["env", "--name", &name, "--raw"]).lines().filter_map(|line| line.split_once('=')).map(owned).collect()

@@ -13,7 +13,7 @@ pub enum Variant {
     Labels,
     /// YARN's own tokens roll every 31 seconds.
     Tokens,
-    /// Kerberos; blocks are transferred encrypted.
+    /// Kerberos; blocks are transferred encrypted, or with the protection of RPC where the servers ask for one.
     Kerberos(RpcProtection),
     /// Kerberos; HDFS tokens must be renewed every 30 seconds, and end after 150.
     KerberosTokens,
@@ -39,7 +39,11 @@ pub enum RpcProtection {
 }
 
 impl RpcProtection {
-    fn option(self) -> Option<&'static str> {
+    /// Those of servers that leave the client no choice.
+    pub const EACH: [Self; 3] = [Self::Authentication, Self::Integrity, Self::Privacy];
+
+    /// Its name in Hadoop's configuration; none where there are several.
+    pub fn option(self) -> Option<&'static str> {
         match self {
             Self::Any => None,
             Self::Authentication => Some("authentication"),
@@ -77,6 +81,12 @@ impl Variant {
     pub(crate) fn cluster(self) -> String {
         let protection = self.protection().map(|name| format!("-{name}")).unwrap_or_default();
         format!("test-{}{protection}", self.option().replace(',', "-"))
+    }
+
+    /// After how long it ends when no test uses it. To be idle for three minutes costs about as much as to be started
+    /// again; what a few tests use one after another is needed no longer when they have ended.
+    pub(crate) fn idle_seconds(self) -> &'static str {
+        if self.protection().is_some() { "10" } else { "180" }
     }
 
     /// Whether Kerberos is on.
