@@ -22,7 +22,7 @@ fn keytab(cluster: &Cluster) -> [String; 4] {
 
 /// Runs WordCount and compares what it has written.
 #[track_caller]
-fn count_words(user: &User<'_>, options: &[&str], copies: usize, output: &str) -> Ended {
+pub(crate) fn count_words(user: &User<'_>, options: &[&str], copies: usize, output: &str) -> Ended {
     let input = user.put_text(&format!("text-{output}"), copies);
     let output_uri = user.uri(output);
     let program = program("wordcount");

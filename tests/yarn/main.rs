@@ -77,6 +77,9 @@ mod portable;
 /// Clusters with Kerberos: tickets, keytabs, and tokens that end.
 mod kerberos;
 
+/// Clusters that ask for a protection of what is sent.
+mod protection;
+
 /// REST, and logs of containers.
 mod observing;
 
