@@ -45,13 +45,24 @@ impl Secrets {
         number
     }
 
+    /// The last key in a Kerberos keytab; a version of four bytes follows it.
+    pub(crate) fn add_keytab(&mut self, file: &Path) {
+        let bytes = std::fs::read(file).unwrap();
+        let end = bytes.len() - 4;
+        self.add_bytes(&file.display().to_string(), &bytes[end - 16..end]);
+    }
+
+    /// Bytes that nobody can guess.
+    fn add_bytes(&mut self, name: &str, bytes: &[u8]) {
+        let mut forms = vec![String::from_utf8_lossy(bytes).into_owned(), hex(bytes), decimal(bytes)];
+        forms.extend(base64_within(bytes));
+        self.add(name, forms);
+    }
+
     /// The passwords of all tokens; gives their kinds.
     pub(crate) fn add_tokens(&mut self, of: &str, credentials: &Credentials) -> Vec<String> {
         let tokens = credentials.tokens().map(|(_, token)| {
-            let password = token.password.expose();
-            let mut forms = vec![String::from_utf8_lossy(password).into_owned(), hex(password), decimal(password)];
-            forms.extend(base64_within(password));
-            self.add(&format!("the password of {of}'s {}", token.kind), forms);
+            self.add_bytes(&format!("the password of {of}'s {}", token.kind), token.password.expose());
             token.kind.clone()
         });
         tokens.collect()

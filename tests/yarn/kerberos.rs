@@ -14,7 +14,7 @@ const SECURE: Variant = Variant::Kerberos(RpcProtection::Any);
 const SOON: Duration = Duration::from_secs(10);
 
 /// The user of the tests, as Flink's keys name a login.
-fn keytab(cluster: &Cluster) -> [String; 4] {
+pub(crate) fn keytab(cluster: &Cluster) -> [String; 4] {
     let principal = format!("security.kerberos.login.principal={}", cluster.user());
     let file = format!("security.kerberos.login.keytab={}", cluster.keytab(cluster.user()).display());
     ["-D".to_owned(), principal, "-D".to_owned(), file]

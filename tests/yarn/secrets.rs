@@ -8,6 +8,7 @@ use hadoop_rpc::credentials::{AMRM_TOKEN_KIND, HDFS_DELEGATION_TOKEN_KIND};
 
 use crate::application::Application;
 use crate::hidden::{Secrets, line_of_key};
+use crate::kerberos::keytab;
 use crate::process::eventually;
 use crate::programs::program;
 use crate::rest::Rest;
@@ -168,7 +169,10 @@ fn fail_and_search(variant: Variant) {
     let (conf, gate, name) = (configuration(&user), user.gate("failing"), user.name("secrets-failing"));
     let words = ["run", "-t", "yarn-application", "-ynm", &name, "--config-dir", &conf, "-p", "2"];
     let settings = ["-D", "restart-strategy.type=none", "-D", "yarn.application-attempts=1"];
-    let running = user.spawn(&[&words[..], &settings, &[TROUBLED, "fail", gate.path()]].concat());
+    // With a keytab there is one secret more, and tokens that the ApplicationMaster has fetched.
+    let login = variant.is_secure().then(|| keytab(&cluster));
+    let login: Vec<&str> = login.iter().flatten().map(String::as_str).collect();
+    let running = user.spawn(&[&words[..], &settings, &login, &[TROUBLED, "fail", gate.path()]].concat());
     let application = Application::named(&user, &name);
     let job = application.wait_until_runs("fail");
     let id = application.id;
@@ -177,6 +181,14 @@ fn fail_and_search(variant: Variant) {
     let mut secrets = secrets(&marked, &rest);
     let main = marked.folder("--target remote").join("program-client");
     let keys = secrets.add_keys_below(&main);
+    if variant.is_secure() {
+        secrets.add_keytab(&cluster.keytab(cluster.user()));
+        for command in ["appmaster", "taskmanager --yarn"] {
+            let handed = Credentials::read(&marked.folder(command).join(".flink-yarn-tokens")).unwrap();
+            let kinds = secrets.add_tokens(&format!("the program below {command}"), &handed);
+            assert!(kinds.iter().any(|kind| kind == HDFS_DELEGATION_TOKEN_KIND), "{command}: {kinds:?}");
+        }
+    }
     assert!(keys > 0, "`main` is a client with a key in {}", main.display());
     assert_hidden_while_it_runs(&marked, &secrets, &rest);
     gate.open();
