@@ -53,7 +53,7 @@ impl Secrets {
     }
 
     /// Bytes that nobody can guess.
-    fn add_bytes(&mut self, name: &str, bytes: &[u8]) {
+    pub(crate) fn add_bytes(&mut self, name: &str, bytes: &[u8]) {
         let mut forms = vec![String::from_utf8_lossy(bytes).into_owned(), hex(bytes), decimal(bytes)];
         forms.extend(base64_within(bytes));
         self.add(name, forms);

@@ -65,6 +65,9 @@ mod secrets;
 /// What is looked for there.
 mod hidden;
 
+/// What servers say to the ApplicationMaster.
+mod recorder;
+
 /// What containers are made of, and what they need.
 mod containers;
 

@@ -11,6 +11,7 @@ use crate::hidden::{Secrets, line_of_key};
 use crate::kerberos::keytab;
 use crate::process::eventually;
 use crate::programs::program;
+use crate::recorder::Recorder;
 use crate::rest::Rest;
 use crate::user::{TROUBLED, User};
 
@@ -172,7 +173,13 @@ fn fail_and_search(variant: Variant) {
     // With a keytab there is one secret more, and tokens that the ApplicationMaster has fetched.
     let login = variant.is_secure().then(|| keytab(&cluster));
     let login: Vec<&str> = login.iter().flatten().map(String::as_str).collect();
-    let running = user.spawn(&[&words[..], &settings, &login, &[TROUBLED, "fail", gate.path()]].concat());
+    // What the ResourceManager gives to the ApplicationMaster alone passes here, where it is not encrypted.
+    let recorder =
+        (!variant.is_secure()).then(|| Recorder::before(cluster.address(Role::ResourceManager, "scheduler")));
+    let address = recorder.as_ref().map(|recorder| recorder.address.to_string());
+    let scheduler = address.map(|address| format!("flink.hadoop.yarn.resourcemanager.scheduler.address={address}"));
+    let scheduler: Vec<&str> = scheduler.iter().flat_map(|setting| ["-D", setting]).collect();
+    let running = user.spawn(&[&words[..], &settings, &login, &scheduler, &[TROUBLED, "fail", gate.path()]].concat());
     let application = Application::named(&user, &name);
     let job = application.wait_until_runs("fail");
     let id = application.id;
@@ -181,6 +188,11 @@ fn fail_and_search(variant: Variant) {
     let mut secrets = secrets(&marked, &rest);
     let main = marked.folder("--target remote").join("program-client");
     let keys = secrets.add_keys_below(&main);
+    for kind in ["NMToken", "ContainerToken"] {
+        let given = recorder.as_ref().map(|recorder| recorder.passwords(kind));
+        assert!(given.as_ref().is_none_or(|passwords| !passwords.is_empty()), "no {kind} was seen");
+        given.iter().flatten().for_each(|password| secrets.add_bytes(kind, password));
+    }
     if variant.is_secure() {
         secrets.add_keytab(&cluster.keytab(cluster.user()));
         for command in ["appmaster", "taskmanager --yarn"] {
