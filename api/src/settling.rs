@@ -1,4 +1,4 @@
-//! What sinks do when their job has finished.
+//! What sinks do where their job was submitted when it has ended.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::stream_graph::SinkOnClient;
 pub(crate) struct Sinks(pub(crate) Vec<(Arc<dyn SinkOnClient>, SinkContext)>);
 
 impl Sinks {
-    /// A client of the job which has its sinks settle once it has finished.
+    /// A client of the job which has its sinks settle once it has finished, and abort once it has not.
     pub(crate) fn settling(self, client: Box<dyn JobClient>) -> Box<dyn JobClient> {
         if self.0.is_empty() { client } else { Box::new(SettlingClient { client, sinks: RefCell::new(self) }) }
     }
@@ -22,6 +22,13 @@ impl Sinks {
     fn settle(&mut self, job: JobId) {
         for (sink, context) in self.0.drain(..) {
             sink.settle(&SinkContext { job, ..context });
+        }
+    }
+
+    /// Of every attempt: a process that was killed could not remove what it had written.
+    fn abort(&mut self, job: JobId) {
+        for (sink, context) in self.0.drain(..) {
+            sink.abort(&SinkContext { job, attempt: u32::MAX, ..context });
         }
     }
 }
@@ -45,8 +52,14 @@ impl JobClient for SettlingClient {
     }
 
     fn wait(&self) -> Result<JobResult, ExecuteError> {
-        let result = self.client.wait()?;
-        self.sinks.borrow_mut().settle(result.job);
-        Ok(result)
+        let result = self.client.wait();
+        let mut sinks = self.sinks.borrow_mut();
+        match &result {
+            Ok(result) => sinks.settle(result.job),
+            Err(ExecuteError::Failed { job, .. } | ExecuteError::Canceled(job)) => sinks.abort(*job),
+            // The job may still run.
+            Err(_) => {}
+        }
+        result
     }
 }

@@ -51,7 +51,8 @@ pub trait Sink<T>: Clone + Send + Sync + 'static {
         let _ = context;
     }
 
-    /// Removes what the writers of this attempt have left, as far as that is possible.
+    /// Removes what the writers of this attempt and of earlier ones have left, as far as that is possible. Runs on the client,
+    /// too, with the largest number that there is, when the job has failed or was cancelled.
     fn abort(&self, context: &SinkContext) {
         let _ = context;
     }

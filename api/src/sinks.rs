@@ -137,6 +137,10 @@ impl<T, S: Sink<T>> SinkOnClient for OnClient<T, S> {
     fn settle(&self, context: &SinkContext) {
         self.sink.settle(context);
     }
+
+    fn abort(&self, context: &SinkContext) {
+        self.sink.abort(context);
+    }
 }
 
 /// A sink in the program, to set it up.

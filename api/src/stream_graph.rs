@@ -86,6 +86,9 @@ pub(crate) trait SinkOnClient: Send + Sync {
 
     /// [`Sink::settle`](crate::sink::Sink::settle).
     fn settle(&self, context: &SinkContext);
+
+    /// [`Sink::abort`](crate::sink::Sink::abort).
+    fn abort(&self, context: &SinkContext);
 }
 
 /// Makes a side output, its type hidden.

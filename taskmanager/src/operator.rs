@@ -67,6 +67,7 @@ pub struct TaskFlags(AtomicU8);
 impl TaskFlags {
     const OUTPUT_FULL: u8 = 1;
     const FAILED: u8 = 2;
+    const ENDING: u8 = 4;
 
     /// True when the task should take no further record now.
     #[inline(always)]
@@ -92,6 +93,11 @@ impl TaskFlags {
     /// An operator or output has failed.
     pub fn set_failed(&self) {
         self.0.fetch_or(Self::FAILED, Ordering::Relaxed);
+    }
+
+    /// Somebody has told the task to end: the step that it is in is its last one.
+    pub fn set_ending(&self) {
+        self.0.fetch_or(Self::ENDING, Ordering::Relaxed);
     }
 }
 

@@ -11,7 +11,7 @@ use flink_graph::{ExecutionAttemptId, ExecutionState};
 use flink_protocol::task_manager::{FailureKind, TaskFailure, TaskMetrics, TaskStateUpdate};
 
 use crate::driver::{Driver, Step, TaskError};
-use crate::operator::{BoxError, SharedAccumulators};
+use crate::operator::{BoxError, SharedAccumulators, TaskFlags};
 
 /// Counters of a task, written by it and read for heartbeats.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +55,10 @@ impl TaskCounters {
 
 /// What others tell a task to do.
 #[derive(Debug, Default)]
-pub struct TaskMailbox(Mutex<Option<Mail>>);
+pub struct TaskMailbox {
+    mail: Mutex<Option<Mail>>,
+    flags: Arc<TaskFlags>,
+}
 
 #[derive(Debug)]
 enum Mail {
@@ -64,6 +67,12 @@ enum Mail {
 }
 
 impl TaskMailbox {
+    /// The mailbox of the task with these flags, which are set so that a step with slow records does not go on to its end.
+    #[must_use]
+    pub fn new(flags: Arc<TaskFlags>) -> Self {
+        Self { mail: Mutex::default(), flags }
+    }
+
     /// Has the task end at its next step.
     pub fn cancel(&self) {
         self.put(Mail::Cancel);
@@ -75,11 +84,12 @@ impl TaskMailbox {
     }
 
     fn put(&self, mail: Mail) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(mail);
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(mail);
+        self.flags.set_ending();
     }
 
     fn take(&self) -> Option<Mail> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -302,14 +312,12 @@ mod tests {
         }
     }
 
+    fn attempt() -> ExecutionAttemptId {
+        let (job, vertex) = (JobId::from_u128(1), JobVertexId::from_u128(2));
+        ExecutionAttemptId { job, vertex, subtask: 0, attempt: 0, epoch: 1 }
+    }
+
     fn run(script: Vec<Result<Step, &'static str>>, cancel_at: Option<usize>) -> Vec<(ExecutionState, String)> {
-        let attempt = ExecutionAttemptId {
-            job: JobId::from_u128(1),
-            vertex: JobVertexId::from_u128(2),
-            subtask: 0,
-            attempt: 0,
-            epoch: 1,
-        };
         let states = Arc::new(Mutex::new(Vec::new()));
         let (seen, mailbox) = (states.clone(), Arc::new(TaskMailbox::default()));
         let report = Box::new(move |update: TaskStateUpdate| {
@@ -317,7 +325,7 @@ mod tests {
             seen.lock().unwrap().push((update.state, text));
         });
         let build: DriverBuilder = Box::new(|| Ok(Box::new(Scripted(script))));
-        let mut task = Task::new(attempt, build, mailbox.clone(), TaskCounters::default(), report);
+        let mut task = Task::new(attempt(), build, mailbox.clone(), TaskCounters::default(), report);
         for step in 0.. {
             if cancel_at == Some(step) {
                 mailbox.cancel();
@@ -337,6 +345,41 @@ mod tests {
         assert_eq!(states(run(vec![Ok(Step::DidWork), Ok(Step::Done)], None)), [Initializing, Running, Finished]);
         assert_eq!(states(run(vec![Ok(Step::DidWork); 9], Some(3))), [Initializing, Running, Canceled]);
         assert_eq!(states(run(vec![], Some(0))), [Canceled]);
+    }
+
+    /// Records that take long, as long as the task may go on.
+    struct Slow(Arc<TaskFlags>);
+
+    impl Driver for Slow {
+        fn open(&mut self) -> Result<(), TaskError> {
+            Ok(())
+        }
+
+        fn step(&mut self, _: Duration) -> Result<Step, TaskError> {
+            let until = std::time::Instant::now() + Duration::from_secs(60);
+            while !self.0.interrupted() {
+                assert!(std::time::Instant::now() < until, "nobody interrupts the step");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(Step::WantsOutputRoom)
+        }
+    }
+
+    #[test]
+    fn a_step_with_slow_records_is_interrupted() {
+        let flags = Arc::new(TaskFlags::default());
+        let mailbox = Arc::new(TaskMailbox::new(flags.clone()));
+        let canceled = mailbox.clone();
+        let report = Box::new(move |update: TaskStateUpdate| match update.state {
+            ExecutionState::Running => {
+                let mailbox = canceled.clone();
+                std::thread::spawn(move || mailbox.cancel());
+            }
+            state => assert_ne!(state, ExecutionState::Failed, "{:?}", update.failure),
+        });
+        let build: DriverBuilder = Box::new(|| Ok(Box::new(Slow(flags))));
+        let mut task = Task::new(attempt(), build, mailbox, TaskCounters::default(), report);
+        while task.step(|| Duration::ZERO) != TaskStep::Ended {}
     }
 
     #[test]

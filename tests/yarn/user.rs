@@ -192,7 +192,8 @@ impl<'c> User<'c> {
             for file in self.cluster.hdfs().list(&folder) {
                 let path = format!("{folder}/{}", file.name);
                 match file.name.starts_with('.') {
-                    true if file.name.ends_with("-published") => {}
+                    // What was uploaded with another staging folder stays for the next application.
+                    true if file.name.ends_with("-published") || file.name == ".flink-yarn" => {}
                     true => hidden.push(path),
                     false if file.is_folder => folders.push(path),
                     false => {}

@@ -64,6 +64,8 @@ pub enum Event {
     },
     /// What keeps TaskManagers from coming, for people; `None` when nothing does.
     ResourceNote(Option<String>),
+    /// No more TaskManagers will come, for this reason: every job fails with it.
+    NoMoreTaskManagers(String),
     /// There are newer tokens for file systems.
     DelegationTokens(TokenFile),
     /// Time has passed. Needed at [`crate::job_manager::JobManager::next_deadline`], harmless at any other time.

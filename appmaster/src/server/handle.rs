@@ -122,6 +122,11 @@ impl Handle {
         let _ = self.0.inputs.send(Input::Resources(Event::ResourceNote(note))).await;
     }
 
+    /// Has every job fail: no more TaskManagers will come, for this reason.
+    pub async fn no_more_task_managers(&self, reason: String) {
+        let _ = self.0.inputs.send(Input::Resources(Event::NoMoreTaskManagers(reason))).await;
+    }
+
     /// Hands newer tokens for file systems, as a Hadoop token file, to all TaskManagers.
     pub async fn delegation_tokens(&self, file: Vec<u8>) {
         let _ = self.0.inputs.send(Input::Resources(Event::DelegationTokens(TokenFile(file)))).await;

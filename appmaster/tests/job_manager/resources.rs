@@ -1,5 +1,5 @@
-use flink_appmaster::job_manager::{Event, TokenFile};
-use flink_graph::{JobStatus, PartitionId, RuntimeMode, TaskManagerId};
+use flink_appmaster::job_manager::{ClientCall, Event, TokenFile};
+use flink_graph::{JobId, JobStatus, PartitionId, RuntimeMode, TaskManagerId};
 use flink_protocol::task_manager::{FailureKind, ToJobManager};
 
 use crate::bench::{Bench, FakeTaskManager, registration};
@@ -34,6 +34,22 @@ fn the_cause_of_a_lost_container_is_the_jobs_failure() {
     assert!(bench.failure(job).contains("container_7 was preempted"));
     bench.send(Event::TaskManagerLost { task_manager: TaskManagerId("nobody".into()), reason: String::new() });
     assert_eq!(resources(&bench), (0, vec![]));
+}
+
+#[test]
+fn when_no_more_task_managers_come_every_job_fails_with_the_reason() {
+    let mut bench = Bench::new(&[1]);
+    let graphs = ["source 1", "source 2", "source 1"].into_iter().zip(1..);
+    let jobs = graphs.map(|(text, number)| bench.submit(chain(number, RuntimeMode::Streaming, text)));
+    let jobs: Vec<JobId> = jobs.collect();
+    bench.call(ClientCall::CancelJob(jobs[2]));
+    bench.send(Event::NoMoreTaskManagers("six have failed within a minute".into()));
+    bench.pass(2, &[]);
+    for job in &jobs[..2] {
+        assert_eq!(bench.status(*job), JobStatus::Failed);
+        assert!(bench.failure(*job).contains("six have failed within a minute"));
+    }
+    assert_eq!(bench.status(jobs[2]), JobStatus::Canceled);
 }
 
 #[test]

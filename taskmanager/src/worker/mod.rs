@@ -201,7 +201,7 @@ impl Worker {
     /// Registers a task, and makes it; it takes itself off the register when it ends.
     fn task(&self, mut setup: TaskSetup) -> Task {
         let attempt = setup.descriptor.attempt;
-        let (mailbox, counters) = (Arc::new(TaskMailbox::default()), setup.counters.clone());
+        let (mailbox, counters) = (Arc::new(TaskMailbox::new(setup.flags.clone())), setup.counters.clone());
         let handle = TaskHandle {
             mailbox: mailbox.clone(),
             waker: setup.waker.clone(),

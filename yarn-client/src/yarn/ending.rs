@@ -11,7 +11,7 @@ use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::Result;
 
 /// Longest wait for jobs to be cancelled before YARN ends an application.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Pause between two looks at jobs that are being cancelled.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -24,6 +24,11 @@ impl JobMaster {
         }
     }
 
+    /// Whether the job has neither ended nor begun to.
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.status.is_globally_terminal() && !matches!(self.status, JobStatus::Canceling | JobStatus::Failing)
+    }
+
     pub(super) fn cancel_everything(&mut self, cx: &mut Context) {
         self.pending_restart = None;
         (0..self.regions.len()).for_each(|region| self.withdraw(region, cx));

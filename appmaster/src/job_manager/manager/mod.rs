@@ -104,6 +104,7 @@ impl JobManager {
             Event::TaskManagerLost { task_manager, reason } => self.end_task_manager(&task_manager, &reason),
             Event::ReleaseTaskManager { task_manager } => self.release_task_manager(&task_manager),
             Event::ResourceNote(note) => self.cx.resource_note = note,
+            Event::NoMoreTaskManagers(reason) => self.fail_jobs(&reason),
             Event::DelegationTokens(file) => self.on_delegation_tokens(file.0),
             Event::Tick => {}
         }

@@ -45,6 +45,13 @@ impl JobManager {
         }
     }
 
+    /// Fails the jobs that have not ended and are not about to.
+    pub(super) fn fail_jobs(&mut self, reason: &str) {
+        for job in self.jobs.values_mut().filter(|job| job.goes_on()) {
+            job.fail(reason.to_owned(), &mut self.cx);
+        }
+    }
+
     /// A TaskManager has no container any more, and does not come back.
     pub(super) fn end_task_manager(&mut self, id: &TaskManagerId, reason: &str) {
         self.gone.add(id, reason);

@@ -37,6 +37,16 @@ impl TextFileWriter {
         self.finished = true;
         Ok(Part { temporary: self.temporary.clone(), version }.encode())
     }
+
+    /// Removes the file, and the folder of the attempt with the last of its files: the abort removes both, but a writer that
+    /// is made while its job is cancelled may come after it.
+    fn remove(&self) -> Result<(), FileError> {
+        self.files.delete(&self.temporary)?;
+        match self.temporary.parent() {
+            Some(folder) if self.files.list(&folder, &|_| true)?.is_empty() => self.files.delete(&folder).map(drop),
+            _ => Ok(()),
+        }
+    }
 }
 
 // The records that are still in the buffer when a task is idle are left there: nobody sees the file before it is published.
@@ -56,8 +66,7 @@ impl<T: Display> SinkWriter<T> for TextFileWriter {
 impl Drop for TextFileWriter {
     fn drop(&mut self) {
         if !self.finished {
-            // The folder of the attempt is removed by the abort; this only frees the space sooner.
-            let _ = self.files.delete(&self.temporary);
+            let _ = self.remove();
         }
     }
 }

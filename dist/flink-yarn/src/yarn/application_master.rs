@@ -37,6 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Time for clients that wait for a result to take it before the ports close.
 const LINGER: Duration = Duration::from_millis(200);
 
+/// Time for `main` to end once its jobs have failed since there are no containers for them.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// `flink-yarn appmaster`
 pub(super) fn execute() -> u8 {
     logging::start(environment::log_file("jobmanager.err").as_deref());
@@ -98,14 +101,22 @@ async fn run() -> Result<(), StartError> {
     tracing::info!(milliseconds = master.began.elapsed().as_millis(), address = leader.rpc_address(), "leading");
     let service = master.containers(&yarn, &handle, leader.clone(), tokens.newest())?;
     let file = tokens.file_for_programs();
+    let mut work = std::pin::pin!(master.work(&handle, &leader, job, &file));
     let outcome = tokio::select! {
         reason = told_to_end => return Err(reason.into()),
-        outcome = master.work(&handle, &leader, job, &file) => {
+        outcome = &mut work => {
             outcome.unwrap_or_else(|error| Outcome::failed(chain(&*error)))
         }
         () = tokens.run(handle.clone()) => return Err("nobody looks after the tokens any more".into()),
         end = service.run(registration) => match end {
-            ServiceEnd::Failed(reason) => Outcome::failed(reason),
+            ServiceEnd::Failed(reason) => {
+                // Who has submitted them hears of it, and takes away what killed containers have half written.
+                handle.no_more_task_managers(reason.clone()).await;
+                if !matches!(master.description.mode, ApplicationMode::Session) {
+                    let _ = tokio::time::timeout(LAST_WORDS, work).await;
+                }
+                Outcome::failed(reason)
+            }
             // What is left belongs to the attempt that leads, TaskManagers included.
             ServiceEnd::Fenced(reason) => return Err(reason.into()),
         },
