@@ -95,7 +95,7 @@ def row(name, runs):
 def flink_rows(folder):
     """Flink's warm runs; it says its percentiles in microseconds as `p50_us` and so on."""
     groups = {}
-    for line in peers.flink_lines(folder, 'latency', 'off'):
+    for line in peers.flink_lines(folder, 'latency'):
         if not line.get('cold') and not line.get('error'):
             groups.setdefault(line['workload'], []).append(line)
     rows = []
