@@ -8,7 +8,7 @@ use crate::elf::Needs;
 use crate::programs::repository;
 use crate::user::{User, application_in, expected};
 
-/// What README.md promises of `scripts/build-portable`.
+/// What docs/yarn.md promises of `scripts/build-portable`.
 const OLDEST_GLIBC: (u32, u32) = (2, 17);
 
 /// The parts of glibc.
