@@ -58,9 +58,11 @@ impl<'a, V> VacantEntry<'a, V> {
     #[inline(always)]
     pub fn insert(self, value: V) -> &'a mut V {
         self.table.len += 1;
-        self.segment.put(self.slot, self.hash, value);
-        // SAFETY: the value has just been put there, and the table is borrowed for as long.
-        unsafe { &mut *self.segment.value(self.slot) }
+        // SAFETY: `entry` has found the slot and that there is room, and the table has been borrowed since.
+        unsafe {
+            self.segment.put(self.slot, self.hash, value);
+            &mut *self.segment.value(self.slot)
+        }
     }
 }
 
@@ -161,7 +163,8 @@ impl<V> KeyedTable<V> {
     fn new_segment(&mut self, slots: usize, depth: u32) -> Segment<V> {
         let bytes = Segment::<V>::bytes(slots);
         let memory = if slots == Self::LARGEST { self.slabs.take_usual(bytes) } else { self.slabs.take_one(bytes) };
-        Segment::new(memory, slots, depth)
+        // SAFETY: the slabs give each piece to one segment, and live as long as the table.
+        unsafe { Segment::new(memory, slots, depth) }
     }
 
     /// Puts the values of a segment into two others, by the first bit of their hashes in which they may differ.
@@ -170,9 +173,11 @@ impl<V> KeyedTable<V> {
         let half = |bits: usize| new[bits >> old.depth & 1];
         let mut next = 0;
         while let Some(slot) = old.next_value(next) {
-            // SAFETY: there is a value.
-            let hash = hash_of(unsafe { &*old.value(slot) });
-            half(hash as usize).insert(hash, old.take(slot));
+            // SAFETY: there is a value, and it is taken once; each of the new segments has room for all of the old one.
+            unsafe {
+                let hash = hash_of(&*old.value(slot));
+                half(hash as usize).insert(hash, old.take(slot));
+            }
             next = slot + 1;
         }
         let step = 1 << old.depth;
@@ -197,7 +202,8 @@ impl<V> KeyedTable<V> {
             };
             self.drained.1 = slot + 1;
             self.len -= 1;
-            if !take(segment.take(slot)) {
+            // SAFETY: there is a value, which no call comes to again.
+            if !take(unsafe { segment.take(slot) }) {
                 break;
             }
         }

@@ -75,8 +75,12 @@ impl<V> Segment<V> {
         Self { tags: NonNull::from(&NO_ROOM).cast(), mask: NO_SLOTS as u32 - 1, depth: 0, values: PhantomData }
     }
 
-    /// An empty segment in memory of [`bytes`](Self::bytes) bytes, aligned to a cache line; `slots` is a power of two.
-    pub(super) fn new(memory: NonNull<u8>, slots: usize, depth: u32) -> Self {
+    /// An empty segment; `slots` is a power of two.
+    ///
+    /// # Safety
+    /// `memory` has [`bytes`](Self::bytes) bytes, is aligned to a cache line, belongs to nobody else, and lives as long as any
+    /// copy of the handle is used. All copies are of one table.
+    pub(super) unsafe fn new(memory: NonNull<u8>, slots: usize, depth: u32) -> Self {
         debug_assert!(slots.is_power_of_two() && slots >= GROUP);
         let mask = u32::try_from(slots - 1).unwrap_or(u32::MAX);
         // SAFETY: there are so many bytes, and the tags begin behind those of the values; 0 is `EMPTY`.
@@ -121,8 +125,10 @@ impl<V> Segment<V> {
         unsafe { *self.room_mut() > 0 }
     }
 
+    /// # Safety
+    /// `slot` is below the number of slots and of a group together.
     #[inline(always)]
-    fn tag(self, slot: usize) -> *mut u8 {
+    unsafe fn tag(self, slot: usize) -> *mut u8 {
         debug_assert!(slot < self.slots() + GROUP);
         // SAFETY: there are so many tags.
         unsafe { self.tags.as_ptr().add(slot) }
@@ -152,7 +158,7 @@ impl<V> Segment<V> {
             let behind = self.value(home).cast::<i8>().wrapping_add(size_of::<V>());
             // SAFETY: a prefetch of any address is harmless.
             unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(self.tag(home).cast::<i8>());
+                _mm_prefetch::<_MM_HINT_T0>(self.tags.as_ptr().wrapping_add(home).cast::<i8>());
                 // The value and the next slot's, in which one of three is found: often in two cache lines.
                 _mm_prefetch::<_MM_HINT_T0>(behind.wrapping_sub(1));
                 _mm_prefetch::<_MM_HINT_T0>(behind.wrapping_sub(2 * size_of::<V>()));
@@ -197,25 +203,35 @@ impl<V> Segment<V> {
         }
     }
 
-    /// Puts a value into an empty slot.
+    /// Puts a value into a slot.
+    ///
+    /// # Safety
+    /// [`find`](Self::find) has said that this hash is missing and that this is its slot, nothing was put since, and there
+    /// [is room](Self::has_room).
     #[inline(always)]
-    pub(super) fn put(self, slot: usize, hash: u64, value: V) {
+    pub(super) unsafe fn put(self, slot: usize, hash: u64, value: V) {
         // SAFETY: slot and tags are inside the segment, which only its table refers to.
         unsafe {
             debug_assert!(*self.tag(slot) == EMPTY && self.has_room());
             self.value(slot).write(value);
             *self.room_mut() -= 1;
+            self.set_tag(slot, tag_of(hash));
         }
-        self.set_tag(slot, tag_of(hash));
     }
 
     /// Puts a value where its hash says, without looking for one of its key.
-    pub(super) fn insert(self, hash: u64, value: V) {
-        self.put(self.vacancy(hash), hash, value);
+    ///
+    /// # Safety
+    /// There [is room](Self::has_room).
+    pub(super) unsafe fn insert(self, hash: u64, value: V) {
+        // SAFETY: the slot is empty.
+        unsafe { self.put(self.vacancy(hash), hash, value) }
     }
 
+    /// # Safety
+    /// There are more slots than `slot`.
     #[inline(always)]
-    fn set_tag(self, slot: usize, tag: u8) {
+    unsafe fn set_tag(self, slot: usize, tag: u8) {
         // SAFETY: both are tags of the segment.
         unsafe {
             *self.tag(slot) = tag;
@@ -231,11 +247,14 @@ impl<V> Segment<V> {
         (from..self.slots()).find(|slot| unsafe { *self.tag(*slot) } != EMPTY)
     }
 
-    /// Takes a value out, of a slot that has one. What was put behind it is not found any more.
-    pub(super) fn take(self, slot: usize) -> V {
-        self.set_tag(slot, EMPTY);
+    /// Takes a value out. What was put behind it is not found any more.
+    ///
+    /// # Safety
+    /// The slot has a value, as [`find`](Self::find) or [`next_value`](Self::next_value) has said, and nobody refers to it.
+    pub(super) unsafe fn take(self, slot: usize) -> V {
         // SAFETY: the slot had a value and is marked empty, so it is read once.
         unsafe {
+            self.set_tag(slot, EMPTY);
             *self.room_mut() += 1;
             self.value(slot).read()
         }
