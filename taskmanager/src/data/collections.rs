@@ -1,5 +1,3 @@
-//! Options, results, boxes, vectors, arrays and maps of values.
-
 use super::{Data, DecodeError, Key, KeyHasher, places_for};
 
 impl<T: Data> Data for Option<T> {

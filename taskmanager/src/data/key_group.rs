@@ -1,5 +1,3 @@
-//! The unit of which keys are distributed.
-
 /// The key group of a key: state belongs to key groups, so that a job can change its parallelism.
 #[inline]
 #[must_use]

@@ -1,9 +1,18 @@
 //! What records are made of: their size, their wire form and, for keys, their hash.
 
+/// Numbers, truth values, characters and nothing.
 mod numbers;
+
+/// Texts.
 mod text;
+
+/// Options, results, boxes, vectors, arrays and maps of values.
 mod collections;
+
+/// Tuples of up to eight values.
 mod tuples;
+
+/// The unit of which keys are distributed.
 mod key_group;
 
 use std::borrow::Cow;

@@ -1,5 +1,3 @@
-//! Numbers, truth values, characters and nothing.
-
 use super::{Data, DecodeError, Key, KeyHasher, take};
 
 macro_rules! integers {

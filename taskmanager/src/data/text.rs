@@ -1,5 +1,3 @@
-//! Texts.
-
 use super::{Data, DecodeError, Key, KeyHasher, put_bytes, take_bytes};
 
 fn text<'a>(input: &mut &'a [u8]) -> Result<&'a str, DecodeError> {

@@ -1,5 +1,3 @@
-//! Tuples of up to eight values.
-
 use super::{Data, DecodeError, Key, KeyHasher};
 
 macro_rules! tuples {
