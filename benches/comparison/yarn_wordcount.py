@@ -5,11 +5,12 @@ import os
 import shutil
 
 from . import containers
-from .measurements import Measurement, in_turn, median, per_cpu_second
+from .measurements import Measurement, goals, in_turn, median, per_cpu_second
 from .processes import Run
 from .wordcount import count_words, digest, make_words, read_once
 
 INPUT = 'words'
+MAPREDUCE = 'Hadoop MapReduce'
 MEMORY = ['-D', 'jobmanager.memory.process.size=128 mb', '-D', 'taskmanager.memory.process.size=256 mb']
 
 
@@ -23,13 +24,14 @@ def measure(options, programs, hadoop, report):
                    'flink-yarn, on a running session': Session(programs, hadoop).run}
     results = in_turn(contestants, options.rounds, options.verbose)
     if not options.without_mapreduce:
-        results['Hadoop MapReduce'] = [mapreduce(hadoop)]
+        results[MAPREDUCE] = [mapreduce(hadoop)]
     rows = [['', 'runs', 'wall s (median, best)', 'CPU s (median, min)', 'M words a CPU second', 'of these CPU s the client\'s',
              'peak resident MB: ApplicationMaster', 'each TaskManager with its worker', 'load']]
     rows += [row(name, runs, words) for name, runs in results.items()]
     local = results['flink-yarn, on a running session'][-1].more['local']
     report.part('yarn_wordcount', f'On YARN and HDFS: WordCount of {words / 1e6:.1f} M words, {megabytes:.0f} MB, two TaskManagers x 1 slot', [
-        rows, *ratios(results, report, words), f'Splits that were read on the own host: {local}.', same(results, hadoop, programs.work_dir)])
+        rows, *ratios(results, report, words), f'Splits that were read on the own host: {local}.', same(results, hadoop, programs.work_dir),
+        'The dearest of ours:', reached(results, report, words)])
     read(options, programs, hadoop, report, megabytes, files)
 
 
@@ -43,17 +45,36 @@ def row(name, runs, words):
 
 
 def ratios(results, report, words):
-    """How many times the CPU seconds others take; Apache Flink's are those that were measured last on the same words."""
-    mine = {name: median(runs, 'cpu') for name, runs in results.items() if name.startswith('flink-yarn')}
-    others = {name: median(runs, 'cpu') for name, runs in results.items() if not name.startswith('flink-yarn')}
-    same = f'## WordCount: {words / 1e6:.1f} M words' in report.earlier().get('wordcount', '')
+    mine = {name: median(runs, 'cpu') for name, runs in results.items() if is_ours(name)}
+    rows = [['CPU seconds of others, how many times as many', *mine]]
+    rows += [[f'{name}: {cpu:.1f} s', *(f'{cpu / own:.1f}' for own in mine.values())] for name, cpu in others(results, report, words).items()]
+    return [rows] if len(rows) > 1 else []
+
+
+def is_ours(name):
+    return name.startswith('flink-yarn')
+
+
+def others(results, report, words):
+    """CPU seconds of the others; those of Apache Flink without YARN are the last ones that were measured on the same words."""
+    found = {name: median(runs, 'cpu') for name, runs in results.items() if not is_ours(name)}
+    same_words = f'## WordCount: {words / 1e6:.1f} M words' in report.earlier().get('wordcount', '')
     for line in report.earlier().get('wordcount', '').splitlines():
         cells = [cell.strip() for cell in line.strip('|').split('|')]
-        if same and cells[0].startswith('Apache Flink') and len(cells) > 6:
-            others[f'{cells[0]}, standalone, the same words in local files (above)'] = float(cells[3].split(',')[0])
-    rows = [['CPU seconds of others, how many times as many', *mine]]
-    rows += [[f'{name}: {cpu:.1f} s', *(f'{cpu / own:.1f}' for own in mine.values())] for name, cpu in others.items()]
-    return [rows] if len(rows) > 1 else []
+        if same_words and cells[0].startswith('Apache Flink') and len(cells) > 6:
+            found[f'{cells[0]}, standalone, the same words in local files (above)'] = float(cells[3].split(',')[0])
+    return found
+
+
+def reached(results, report, words):
+    dearest = max(median(runs, 'cpu') for name, runs in results.items() if is_ours(name))
+    cheapest = lambda start: min((cpu for name, cpu in others(results, report, words).items() if name.startswith(start)), default=None)
+    times = lambda cpu: cpu and cpu / dearest
+    peak = lambda part: max(run.more[part] for name, runs in results.items() if is_ours(name) for run in runs)
+    return goals(('Apache Flink\'s cheapest takes at least 8 times the CPU seconds', 8, times(cheapest('Apache Flink')), '{:.1f} times', False),
+                 ('MapReduce takes at least 30 times', 30, times(cheapest(MAPREDUCE)), '{:.1f} times', False),
+                 ('ApplicationMaster under 60 MB', 60, peak('master'), '{:.0f} MB', True),
+                 ('each TaskManager with its worker under 150 MB', 150, peak('worker'), '{:.0f} MB', True))
 
 
 def output_of(name):
@@ -153,7 +174,8 @@ def read(options, programs, hadoop, report, megabytes, files):
         rows.append([name, str(len(runs)), f'{megabytes / median(runs, "seconds"):.0f}, {rates[-1]:.0f}', f'{median(runs, "cpu"):.2f}',
                      f'{min(run.load for run in runs):.1f}–{max(run.load for run in runs):.1f}'])
     plain, engine = (min(run.seconds for run in runs) for runs in results.values())
-    report.part('yarn_read', f'Reading {megabytes:.0f} MB from HDFS', [rows, f'The engine reads at {100 * plain / engine:.0f} % of what hdfs-native alone reaches (best runs).'])
+    report.part('yarn_read', f'Reading {megabytes:.0f} MB from HDFS', [rows, goals(
+        ('the engine reads at 80 % or more of what hdfs-native alone reaches (best runs)', 80, 100 * plain / engine, '{:.0f} %', False))])
 
 
 def reading(programs, hadoop, way):
