@@ -313,7 +313,7 @@ pub mod options {
         REST_PORT: u16 = "rest.port", Some("8081");
         /// Ports of which the REST API listens on the first free one; rest.port when it is not set, on YARN any free one.
         REST_BIND_PORT: Option<PortRange> = "rest.bind-port", None;
-        /// Number of finished, failed and canceled jobs that the JobManager remembers.
+        /// Number of finished, failed and canceled jobs that the JobManager remembers. (Flink: all of them, for an hour.)
         JOB_STORE_MAX_CAPACITY: u32 = "jobstore.max-capacity", Some("100");
         /// Host of a TaskManager as others reach it.
         TASK_MANAGER_HOST: Option<String> = "taskmanager.host", None;
@@ -336,7 +336,7 @@ pub mod options {
         CHUNK_SIZE: MemorySize = "taskmanager.memory.segment-size", Some("32 kb");
         /// Memory in which a subtask merges the records of a key before they go through a shuffle, in BATCH mode.
         PRE_AGGREGATION_SIZE: MemorySize = "taskmanager.memory.pre-aggregation.size", Some("24 mb");
-        /// Number of chunks that one channel between two tasks holds before its producer waits.
+        /// Number of chunks that one channel between two tasks holds before its producer waits. (Flink: 2.)
         CHANNEL_CHUNKS: u32 = "taskmanager.network.memory.buffers-per-channel", Some("4");
         /// Largest encoded record that may cross the network.
         MAX_RECORD_SIZE: MemorySize = "taskmanager.network.max-record-size", Some("64 mb");
@@ -344,23 +344,23 @@ pub mod options {
         NETWORK_CONNECT_TIMEOUT: Duration = "taskmanager.network.connect-timeout", Some("10 s");
         /// Silence on a data connection after which its tasks fail.
         NETWORK_IDLE_TIMEOUT: Duration = "taskmanager.network.idle-timeout", Some("50 s");
-        /// Time within which a cancelled task must have ended before its worker is killed.
+        /// Time within which a canceled task must have ended before its worker is killed. (Flink: 3 min.)
         TASK_CANCELLATION_TIMEOUT: Duration = "task.cancellation.timeout", Some("10 s");
         /// Folders for spilled data, blocking shuffles, logs of workers and program files, separated by commas.
         IO_TMP_DIRS: Option<String> = "io.tmp.dirs", None;
         /// Bytes kept of each of the standard output and error of a worker.
         WORKER_LOG_SIZE: MemorySize = "taskmanager.log.max-size", Some("16 mb");
-        /// Pause between two heartbeats.
+        /// Pause between two heartbeats. (Flink: 10 s.)
         HEARTBEAT_INTERVAL: Duration = "heartbeat.interval", Some("2 s");
-        /// Silence after which the other side counts as lost.
+        /// Silence after which the other side counts as lost. (Flink: 50 s.)
         HEARTBEAT_TIMEOUT: Duration = "heartbeat.timeout", Some("20 s");
         /// Longest wait for an answer to a request.
         RPC_TIMEOUT: Duration = "rpc.ask.timeout", Some("10 s");
         /// Largest message that a control port accepts.
         RPC_FRAME_SIZE: MemorySize = "rpc.framesize", Some("64 mb");
-        /// Parallelism of operators that have none of their own.
+        /// Parallelism of operators that have none of their own. Local mode takes the number of processors when it is not set.
         DEFAULT_PARALLELISM: u32 = "parallelism.default", Some("1");
-        /// Number of key groups, and so the largest parallelism that a job can ever be given.
+        /// Number of key groups, and so the largest parallelism that a job can ever be given. (Flink: by the parallelism, at least 128.)
         MAX_PARALLELISM: u32 = "pipeline.max-parallelism", Some("128");
         /// Name of the job where the program gives none.
         PIPELINE_NAME: Option<String> = "pipeline.name", None;
@@ -368,17 +368,17 @@ pub mod options {
         OPERATOR_CHAINING: bool = "pipeline.operator-chaining.enabled", Some("true");
         /// STREAMING, BATCH or AUTOMATIC (BATCH when all sources are bounded).
         RUNTIME_MODE: String = "execution.runtime-mode", Some("STREAMING");
-        /// How shuffles of a BATCH job hand on data: ALL_EXCHANGES_PIPELINED or ALL_EXCHANGES_BLOCKING.
+        /// How shuffles of a BATCH job hand on data: ALL_EXCHANGES_PIPELINED or ALL_EXCHANGES_BLOCKING. (Flink: the latter.)
         BATCH_SHUFFLE_MODE: String = "execution.batch-shuffle-mode", Some("ALL_EXCHANGES_PIPELINED");
         /// Where a program runs when -t is not given: local, remote, yarn-session, yarn-application or yarn-per-job.
         EXECUTION_TARGET: Option<String> = "execution.target", None;
-        /// Whether the client waits for the job's end.
+        /// Whether the client waits for the job's end. (Flink: false, and its command waits all the same.)
         EXECUTION_ATTACHED: bool = "execution.attached", Some("true");
         /// Longest time that a job waits for the slots that it needs.
         SLOT_REQUEST_TIMEOUT: Duration = "slot.request.timeout", Some("5 min");
         /// none, fixed-delay, exponential-delay or failure-rate.
         RESTART_STRATEGY: String = "restart-strategy.type", Some("none");
-        /// Number of restarts before the job fails.
+        /// Number of restarts before the job fails. (Flink: 1.)
         FIXED_DELAY_ATTEMPTS: u32 = "restart-strategy.fixed-delay.attempts", Some("3");
         /// Pause before a restart.
         FIXED_DELAY_DELAY: Duration = "restart-strategy.fixed-delay.delay", Some("1 s");
@@ -414,7 +414,7 @@ pub mod options {
         YARN_HEARTBEAT_INTERVAL: u32 = "yarn.heartbeat.interval", Some("5");
         /// The same while containers are asked for, milliseconds.
         YARN_CONTAINER_REQUEST_INTERVAL: u32 = "yarn.heartbeat.container-request-interval", Some("500");
-        /// Whether control and data connections use mutual TLS.
+        /// Whether control and data connections use mutual TLS. (Flink: false.)
         SECURITY_SSL_INTERNAL_ENABLED: bool = "security.ssl.internal.enabled", Some("true");
         /// Folder with the cluster's keys and certificates.
         SECURITY_DIRECTORY: Option<String> = "security.directory", None;
@@ -433,7 +433,7 @@ pub mod options {
         COLLECT_MAX_SIZE: MemorySize = "execution.collect.max-size", Some("60 mb");
         /// Total memory of the ApplicationMaster with its JobManager: the size of its container.
         JOB_MANAGER_MEMORY: MemorySize = "jobmanager.memory.process.size", Some("512 mb");
-        /// Whether an attached command ends what it has started when it is ended itself.
+        /// Whether an attached command ends what it has started when it is ended itself. (Flink: false.)
         SHUTDOWN_ON_ATTACHED_EXIT: bool = "execution.shutdown-on-attached-exit", Some("true");
         /// Application on YARN that commands speak to.
         YARN_APPLICATION_ID: Option<String> = "yarn.application.id", None;

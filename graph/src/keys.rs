@@ -1,35 +1,10 @@
+/// What Apache Flink's keys mean here.
+mod flink;
+
 use crate::configuration::options::{self, ALL};
 use crate::configuration::{Configuration, ConfigurationError};
 use crate::job_graph::RuntimeMode;
 use crate::nearest::{misspelt, nearest};
-
-/// Keys that a configuration written for Apache Flink commonly holds and that nothing here needs. They are left out
-/// with a warning, so that such a file can be used as it is.
-const WITHOUT_EFFECT: &[(&str, &str)] = &[
-    ("jobmanager.memory.", "the JobManager's memory is not divided into pools"),
-    ("jobmanager.execution.failover-strategy", "the failover strategy is always region"),
-    ("jobmanager.archive.", "there is no history server"),
-    ("taskmanager.memory.", "the memory of a TaskManager is one number, taskmanager.memory.process.size"),
-    ("taskmanager.network.", "the network needs no such setting"),
-    ("execution.checkpointing.", "checkpoints are not available yet"),
-    ("execution.buffer-timeout", "chunks are handed on when full or when idle; there is no time-out"),
-    ("pipeline.object-reuse", "records are handed on by ownership"),
-    ("yarn.classpath.", "there is no class path"),
-    (
-        "yarn.security.appmaster.delegation.token.services",
-        "the ApplicationMaster obtains tokens of file systems (hadoopfs), and of nothing else",
-    ),
-    ("yarn.container-start-command-template", "containers start the binary itself, there is no JVM"),
-    ("security.kerberos.login.use-ticket-cache", "the ticket cache is used where there is no keytab"),
-    ("security.kerberos.login.contexts", "there is no JAAS"),
-    ("security.kerberos.krb5-conf.path", "the Kerberos library finds its file by KRB5_CONFIG"),
-    ("security.kerberos.relogin.period", "tickets are obtained anew when they end"),
-    ("state.", "there is no state of your own yet"),
-    ("high-availability.zookeeper.", "no ZooKeeper is needed"),
-    ("metrics.", "metrics are served at /metrics of the REST API, for Prometheus"),
-    ("pekko.", "the keys of the RPC are rpc.framesize and client.timeout"),
-    ("akka.", "the keys of the RPC are rpc.framesize and client.timeout"),
-];
 
 /// Keys with a fixed set of values.
 const CHOICES: &[(&str, &[&str])] = &[
@@ -74,23 +49,35 @@ pub struct UnknownKey {
     pub suggestion: Option<&'static str>,
 }
 
-/// Removes the keys that mean something to Apache Flink and nothing here, and gives a warning for each.
+/// Takes the keys of Apache Flink's for what they mean here: a former name for the present one, and what means nothing is
+/// removed. A warning for each.
 pub fn remove_without_effect(configuration: &mut Configuration) -> Vec<String> {
-    let reason = |key: &str| {
-        let entry = WITHOUT_EFFECT.iter().find(|(prefix, _)| !known(key) && key.starts_with(prefix));
-        entry.map(|(_, reason)| *reason)
-    };
     let mut warnings = Vec::new();
-    configuration.0.retain(|key, _| match reason(key) {
-        // A misspelt key of ours is better refused than dropped.
-        Some(_) if misspelt(key, keys()).is_some() => true,
-        Some(reason) => {
+    for (former, present) in flink::FORMER {
+        if let Some(value) = configuration.0.remove(*former) {
+            warnings.push(format!("configuration key `{former}` is `{present}` now"));
+            configuration.0.entry((*present).to_owned()).or_insert(value);
+        }
+    }
+    configuration.0.retain(|key, value| match reason(key) {
+        Some(reason) if !impossible(key, value) => {
             warnings.push(format!("configuration key `{key}` has no effect: {reason}"));
             false
         }
-        None => true,
+        _ => true,
     });
     warnings
+}
+
+/// Why a key that means something to Apache Flink has no effect; none for one that is probably a misspelt one of ours, which is
+/// better refused than dropped.
+fn reason(key: &str) -> Option<&'static str> {
+    let reason = flink::reason(key).filter(|_| !known(key))?;
+    (reason.exact || misspelt(key, keys()).is_none()).then_some(reason.text)
+}
+
+fn impossible(key: &str, value: &str) -> bool {
+    flink::IMPOSSIBLE.iter().any(|(name, refused, _)| *name == key && refused.eq_ignore_ascii_case(value.trim()))
 }
 
 /// Checks that every key that is meant for the engine is one that there is: those of its families, and those that a slip of the
@@ -99,7 +86,8 @@ pub fn remove_without_effect(configuration: &mut Configuration) -> Vec<String> {
 /// # Errors
 /// The first one that is not.
 pub fn check_keys(configuration: &Configuration) -> Result<(), UnknownKey> {
-    let wrong = configuration.0.keys().filter(|key| !known(key)).find_map(|key| {
+    let unknown = configuration.0.iter().filter(|(key, value)| !known(key) && !impossible(key, value));
+    let wrong = unknown.map(|(key, _)| key).find_map(|key| {
         let suggestion = match of_our_families(key) {
             true => nearest(key, keys()),
             false => Some(misspelt(key, keys().filter(|known| known.len() >= LONG_KEY))?),
@@ -115,6 +103,11 @@ pub fn check_keys(configuration: &Configuration) -> Result<(), UnknownKey> {
 /// The first one that has not.
 pub fn check_values(configuration: &Configuration) -> Result<(), ConfigurationError> {
     options::check(configuration)?;
+    for (key, refused, instead) in flink::IMPOSSIBLE {
+        if configuration.raw(key).is_some_and(|value| impossible(key, value)) {
+            return Err(wrong_value(key, refused, instead));
+        }
+    }
     for (key, choices) in CHOICES {
         let Some(value) = configuration.raw(key) else { continue };
         if !choices.iter().any(|choice| choice.eq_ignore_ascii_case(value)) {
@@ -256,5 +249,33 @@ mod tests {
         let mut configuration = of("taskmanager.memory.managed.fraction", "0.4");
         assert!(remove_without_effect(&mut configuration)[0].contains("has no effect"));
         assert_eq!(configuration, Configuration::default());
+    }
+
+    #[test]
+    fn former_names_are_understood() {
+        let mut configuration = of("restart-strategy", "fixed-delay");
+        let warnings = remove_without_effect(&mut configuration);
+        assert_eq!(warnings, ["configuration key `restart-strategy` is `restart-strategy.type` now"]);
+        assert_eq!(configuration, of("restart-strategy.type", "fixed-delay"));
+        let mut both = of("restart-strategy", "fixed-delay");
+        both.set("restart-strategy.type", "none");
+        remove_without_effect(&mut both);
+        assert_eq!(both, of("restart-strategy.type", "none"));
+        for (former, present) in flink::FORMER {
+            assert!(known(present) && !known(former), "{former}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_less_safe_than_it_says_is_refused() {
+        for key in ["security.ssl.rest.enabled", "security.ssl.enabled", "security.ssl.rest.authentication-enabled"] {
+            let mut configuration = of(key, "True");
+            assert!(remove_without_effect(&mut configuration).is_empty());
+            assert_eq!(check_keys(&configuration), Ok(()));
+            let error = check_values(&configuration).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("the REST API speaks plain HTTP"), "{error}");
+            let mut configuration = of(key, "false");
+            assert_eq!(remove_without_effect(&mut configuration).len(), 1, "{key}");
+        }
     }
 }

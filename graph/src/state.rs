@@ -28,7 +28,7 @@ pub enum JobStatus {
     Failing,
     /// Failed; its executions are being ended, or the restart delay runs.
     Restarting,
-    /// Cancelled by the user; its executions are being ended.
+    /// Canceled by the user; its executions are being ended.
     Canceling,
     /// Ended by the user.
     Canceled,

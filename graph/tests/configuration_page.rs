@@ -10,10 +10,15 @@ use flink_graph::options;
 
 const HEAD: &str = "# Configuration
 
-Settings come from `config.yaml` in the folder that `--config-dir` or `$FLINK_CONF_DIR` names, and from `-D key=value`,
-which goes before the file. Keys have Flink's names where they mean the same. A misspelt key is refused (a short one, as
-`rest.port`, only where its first part is right: `test.port` may be the program's own); a key of Flink's that nothing here
-needs is left out with a warning. Durations are written as `500 ms`, `10 s`, `5 min`; sizes as `64 mb`, `1 gb`.
+Settings come from `config.yaml` in the folder that `--config-dir` or `$FLINK_CONF_DIR` names, or else `./conf`, and from
+`-D key=value`, which goes before the file. (A program in its own process, started without `flink-yarn`, looks into
+`$FLINK_CONF_DIR` alone.) A file of Flink 1, `flink-conf.yaml`, is read, too.
+
+Keys have Flink's names where they mean the same; where a default is another one than Flink's, that is said. A misspelt key
+is refused (a short one, as `rest.port`, only where its first part is right: `test.port` may be the program's own). A key of
+Flink's that nothing here needs is left out with a warning that says why, and a former name is taken for the present one
+(`restart-strategy`). What would be less safe than it says is refused: `security.ssl.rest.enabled: true`, since the REST API
+has no TLS. Durations are written as `500 ms`, `10 s`, `5 min`; sizes as `64 mb`, `1 gb`.
 
 This page is made from [graph/src/configuration.rs](../graph/src/configuration.rs):
 `UPDATE_DOCS=1 cargo test -p flink-graph --test configuration_page` writes it anew.
