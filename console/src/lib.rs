@@ -7,16 +7,20 @@ pub mod human;
 /// The picture of a running job.
 mod progress;
 
+/// What is told at a job's end.
+mod ending;
+
 /// Questions on the terminal.
 mod question;
 
 /// Ctrl-C and SIGTERM.
 mod signals;
 
+pub use ending::{accumulators_of_user, finished};
 pub use progress::{Progress, clean, named};
 pub use signals::{EndSignal, Signals};
 
 use std::time::Duration;
 
-/// Longest wait for the end of a job that was cancelled. Its worker is killed long before.
+/// Longest wait for the end of a job that was canceled. Its worker is killed long before.
 pub const CANCEL_TIMEOUT: Duration = Duration::from_secs(60);

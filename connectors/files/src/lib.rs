@@ -31,6 +31,6 @@ pub mod text_sink;
 pub use file_system::{FileError, FileSystem, FileUri};
 pub use lines::{InvalidUtf8, LineStatus, TextLineSplitReader, TextOptions};
 pub use split::FileSplit;
-pub use text_sink::{TextFileSink, jobs_end_with_this_process};
-pub use text_source::{TextFileReader, TextFileSource};
+pub use text_sink::{TextFileSink, jobs_end_with_this_process, tasks_run_on_this_host};
+pub use text_source::{SKIPPED_LINES, TextFileReader, TextFileSource};
 pub use words::{Words, words};

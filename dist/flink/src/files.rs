@@ -3,7 +3,7 @@ use std::fmt::Display;
 use flink_api::sinks::DataStreamSink;
 use flink_api::sources::FromSource;
 use flink_api::{Chain, Data, DataStream, StreamExecutionEnvironment};
-pub use flink_files::{InvalidUtf8, TextFileSink, TextFileSource, Words, words};
+pub use flink_files::{InvalidUtf8, SKIPPED_LINES, TextFileSink, TextFileSource, Words, words};
 
 /// Text files as sources.
 pub trait FileSources {

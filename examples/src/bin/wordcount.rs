@@ -1,7 +1,7 @@
 //! Counts words: maximal runs of alphanumeric characters.
 
 use clap::{Parser, ValueEnum};
-use flink::files::InvalidUtf8;
+use flink::files::{InvalidUtf8, SKIPPED_LINES};
 use flink::prelude::*;
 use flink_examples::wordcount;
 
@@ -30,7 +30,7 @@ enum Policy {
     Fail,
     /// Put U+FFFD, the replacement character, in their place
     Replace,
-    /// Leave out the line, and count it (accumulator skipped_lines)
+    /// Leave out the line, and tell how many there were (accumulator skipped_lines)
     Skip,
 }
 
@@ -66,6 +66,10 @@ fn main() -> Result<(), Advised> {
     let Arguments { input, output, overwrite, invalid_utf8 } = Arguments::parse();
     let env = StreamExecutionEnvironment::get_execution_environment().map_err(Advised)?;
     wordcount::build(&env, &input, &output, overwrite, invalid_utf8.into());
-    env.execute("WordCount").map_err(Advised)?;
+    let result = env.execute("WordCount").map_err(Advised)?;
+    // Nobody else tells of them where the program was started by itself.
+    if let Ok(skipped @ 1..) = result.long(SKIPPED_LINES) {
+        eprintln!("wordcount: lines left out that are not UTF-8: {skipped}");
+    }
     Ok(())
 }
