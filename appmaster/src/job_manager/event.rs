@@ -140,6 +140,24 @@ pub enum Action {
         /// The job.
         job: JobId,
     },
+    /// A TaskManager has registered, for the first time or as a new process; for the log.
+    TaskManagerRegistered {
+        /// Which one.
+        task_manager: TaskManagerId,
+        /// Its host.
+        host: String,
+        /// Slots that it offers.
+        slots: usize,
+    },
+    /// A TaskManager is registered no more; for the log.
+    TaskManagerGone {
+        /// Which one.
+        task_manager: TaskManagerId,
+        /// The cause in words.
+        reason: String,
+        /// Whether it said farewell or was sent away.
+        orderly: bool,
+    },
     /// A job is in a new state; for the log.
     JobStatusChanged {
         /// The job.

@@ -301,6 +301,15 @@ impl EventLoop {
                 let job_manager = &self.job_manager;
                 self.artifacts.evict(|sha256| job_manager.is_artifact_in_use(sha256));
             }
+            Action::TaskManagerRegistered { task_manager, host, slots } => {
+                tracing::info!(%task_manager, host, slots, "TaskManager registered");
+            }
+            Action::TaskManagerGone { task_manager, reason, orderly: true } => {
+                tracing::info!(%task_manager, reason, "TaskManager left");
+            }
+            Action::TaskManagerGone { task_manager, reason, orderly: false } => {
+                tracing::warn!(%task_manager, reason, "TaskManager lost");
+            }
             Action::JobStatusChanged { job, name, status, reason } => {
                 let reason = reason.as_deref();
                 // What an operator looks for by level.

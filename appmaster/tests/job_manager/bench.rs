@@ -80,7 +80,8 @@ impl Bench {
             Action::RespondToClient { body, .. } => self.answers.push(body),
             Action::CloseConnection { connection } => self.closed.push(connection),
             Action::JobTerminated { job } => self.terminated.push(job),
-            Action::JobStatusChanged { .. } => {}
+            Action::JobStatusChanged { .. } | Action::TaskManagerRegistered { .. } | Action::TaskManagerGone { .. } => {
+            }
         }
     }
 

@@ -75,6 +75,7 @@ impl JobMaster {
         let message = self.describe(first, failure, cx);
         for subtask in &subtasks {
             if self.graph.transition(*subtask, ExecutionState::Failed, cx.now.timestamp) {
+                self.log_failure(*subtask, failure);
                 self.vacate(*subtask, cx);
                 self.withdraw(self.regions.of(*subtask), cx);
             }
@@ -88,6 +89,21 @@ impl JobMaster {
             _ if handled => self.note_exception(Some(first), &message, cx),
             _ => self.recover(&subtasks, failure, message, cx),
         }
+    }
+
+    fn log_failure(&self, subtask: usize, failure: &TaskFailure) {
+        let execution = &self.graph.subtasks[subtask].current;
+        let vertex = &self.graph.vertex_of(subtask).vertex;
+        tracing::warn!(
+            job = %self.id(),
+            vertex = %vertex.id,
+            subtask = execution.id.subtask,
+            attempt = execution.id.attempt,
+            task_manager = self.place(subtask).map(tracing::field::display),
+            name = vertex.name,
+            reason = beginning(&failure.message),
+            "task failed"
+        );
     }
 
     fn recover(&mut self, subtasks: &[usize], failure: &TaskFailure, message: String, cx: &mut Context) {
@@ -216,9 +232,7 @@ impl JobMaster {
         if let FailureKind::User { operator } = &failure.kind {
             text += &format!(" in operator `{operator}`");
         }
-        text += ": ";
-        let end = failure.message.floor_char_boundary(LONGEST_MESSAGE.min(failure.message.len()));
-        text + failure.message.get(..end).unwrap_or_default()
+        text + ": " + beginning(&failure.message)
     }
 
     /// Ends a subtask; when the job is over, one that never ran counts as ended too.
@@ -238,6 +252,12 @@ impl JobMaster {
             _ => {}
         }
     }
+}
+
+/// As much of a message as is kept.
+fn beginning(message: &str) -> &str {
+    let end = message.floor_char_boundary(LONGEST_MESSAGE.min(message.len()));
+    message.get(..end).unwrap_or_default()
 }
 
 /// True for failures that another failure may have caused.

@@ -101,7 +101,7 @@ impl JobManager {
             Event::Disconnected { connection } => self.on_disconnected(connection),
             Event::FromTaskManager { connection, envelope } => self.on_task_manager_message(connection, envelope),
             Event::FromClient { connection, number, call } => self.on_client_call(connection, number, call),
-            Event::TaskManagerLost { task_manager, reason } => self.end_task_manager(&task_manager, &reason),
+            Event::TaskManagerLost { task_manager, reason } => self.end_task_manager(&task_manager, &reason, false),
             Event::ReleaseTaskManager { task_manager } => self.release_task_manager(&task_manager),
             Event::ResourceNote(note) => self.cx.resource_note = note,
             Event::NoMoreTaskManagers(reason) => self.fail_jobs(&reason),

@@ -41,7 +41,7 @@ impl JobManager {
         if self.is_idle(id) {
             let reason = "it has no work, and its container is given back".to_owned();
             self.cx.send(id, ToTaskManager::RefuseRegistration { reason: reason.clone() });
-            self.end_task_manager(id, &reason);
+            self.end_task_manager(id, &reason, true);
         }
     }
 
@@ -53,9 +53,9 @@ impl JobManager {
     }
 
     /// A TaskManager has no container any more, and does not come back.
-    pub(super) fn end_task_manager(&mut self, id: &TaskManagerId, reason: &str) {
+    pub(super) fn end_task_manager(&mut self, id: &TaskManagerId, reason: &str, orderly: bool) {
         self.gone.add(id, reason);
-        self.lose_task_manager(id, reason);
+        self.lose_task_manager(id, reason, orderly);
     }
 }
 

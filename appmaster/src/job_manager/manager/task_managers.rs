@@ -37,7 +37,7 @@ impl JobManager {
             ToJobManager::UpdateTaskExecutionState(update) => self.on_task_state(&id, update),
             ToJobManager::RequestNextInputSplit { attempt, request } => self.on_split_request(&id, attempt, request),
             ToJobManager::DisconnectTaskManager { reason } => {
-                self.lose_task_manager(&id, &format!("the TaskManager ended: {reason}"));
+                self.lose_task_manager(&id, &format!("the TaskManager ended: {reason}"), true);
             }
             // Artifacts and logs are the shell's.
             ToJobManager::RegisterTaskManager(_)
@@ -85,6 +85,10 @@ impl JobManager {
         self.cx.queue.changed = true;
         self.give_time_to_report(&id);
         let acknowledged_before = known && registration.last_epoch == self.cx.epoch;
+        if !acknowledged_before {
+            let (host, slots) = (registration.host, registration.slots as usize);
+            self.cx.actions.push(Action::TaskManagerRegistered { task_manager: id.clone(), host, slots });
+        }
         self.acknowledge(&id, acknowledged_before);
         self.send_heartbeat(&id);
     }
@@ -137,12 +141,14 @@ impl JobManager {
         if now < last_heard + timeout {
             return self.cx.agenda.set(last_heard + timeout, Timer::Silence(id.clone()));
         }
-        self.lose_task_manager(id, &format!("no heartbeat for {timeout:?} (heartbeat.timeout): it is lost"));
+        self.lose_task_manager(id, &format!("no heartbeat for {timeout:?} (heartbeat.timeout): it is lost"), false);
     }
 
     /// A TaskManager is gone with everything on it. If it comes back after all, it is as a new one.
-    pub(super) fn lose_task_manager(&mut self, id: &TaskManagerId, reason: &str) {
+    pub(super) fn lose_task_manager(&mut self, id: &TaskManagerId, reason: &str, orderly: bool) {
         let Some(task_manager) = self.cx.task_managers.get(id) else { return };
+        let gone = Action::TaskManagerGone { task_manager: id.clone(), reason: reason.to_owned(), orderly };
+        self.cx.actions.push(gone);
         let connection = task_manager.connection;
         let holders = task_manager.slots.iter().flatten().chain(task_manager.workers.keys());
         let jobs: BTreeSet<JobId> = holders.copied().collect();

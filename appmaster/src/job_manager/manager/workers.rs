@@ -148,7 +148,7 @@ impl JobManager {
         let waits =
             self.cx.task_managers.get(id).is_some_and(|tm| tm.attempts.iter().any(|attempt| attempt.job == job));
         if waits && resend.unanswered_for(self.cx.now.elapsed) > self.cx.config.heartbeat_timeout {
-            self.lose_task_manager(id, "the TaskManager could not end a worker in time");
+            self.lose_task_manager(id, "the TaskManager could not end a worker in time", false);
         }
     }
 }
