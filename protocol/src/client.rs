@@ -99,7 +99,7 @@ pub enum ClientResponseBody {
     JobRunning(Box<JobDetails>),
     /// The cancellation has begun.
     CancellationSuccess(JobId),
-    /// The job cannot be cancelled.
+    /// The job cannot be canceled.
     CancellationFailure(String),
     /// The jobs that are known.
     Jobs(Vec<JobSummary>),

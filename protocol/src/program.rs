@@ -24,6 +24,10 @@ pub const DRIVER_FRAME_LIMIT: u64 = 512 << 20;
 /// Environment variable with the number of the inherited file descriptor of a worker's control socket.
 pub const CONTROL_DESCRIPTOR_VARIABLE: &str = "FLINK_YARN_CONTROL_FD";
 
+/// Environment variable that names what is logged, for example `debug` or `flink_appmaster=trace,info`. Programs in local mode
+/// read it, and daemons, which tell it to their workers.
+pub const LOG_VARIABLE: &str = "FLINK_YARN_LOG";
+
 /// Value of [`MODE_VARIABLE`] for plan mode.
 pub const PLAN_MODE: &str = "plan";
 
@@ -35,6 +39,9 @@ pub const WORKER_MODE: &str = "worker";
 pub struct ProgramRequest {
     /// Configuration from the file and `-D`, under what the program sets itself.
     pub configuration: Configuration,
+    /// Whether the tasks of its jobs run on this host.
+    #[serde(default)]
+    pub tasks_run_here: bool,
 }
 
 /// What a program in plan mode asks of its client: one request at a time, each with one response. Jobs are named by the

@@ -56,6 +56,9 @@ pub struct WorkerStart {
     pub directory: String,
     /// Keys of the data plane; `None` without TLS.
     pub tls: Option<TlsMaterial>,
+    /// What the TaskManager was told to log; the worker logs the same.
+    #[serde(default)]
+    pub log_filter: Option<String>,
 }
 
 /// Certificates and key of one process, PEM. Never printed.

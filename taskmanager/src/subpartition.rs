@@ -41,7 +41,7 @@ pub enum LocalRead<T> {
     Element(Element<T>),
     /// Nothing is there; the listener will be called.
     Empty,
-    /// The producer failed or was cancelled before the end.
+    /// The producer failed or was canceled before the end.
     Failed(String),
 }
 

@@ -121,6 +121,8 @@ pub struct Task {
     counters: TaskCounters,
     report: Box<dyn FnMut(TaskStateUpdate) + Send>,
     last_step: (Duration, Step),
+    /// What is logged in a step says of which task it is. Not entered for each record.
+    span: tracing::Span,
 }
 
 impl Task {
@@ -134,7 +136,14 @@ impl Task {
         report: Box<dyn FnMut(TaskStateUpdate) + Send>,
     ) -> Self {
         let last_step = (Duration::MAX, Step::DidWork);
-        Self { attempt, phase: Phase::New(build), mailbox, counters, report, last_step }
+        let span = tracing::error_span!(
+            "task",
+            job = %attempt.job,
+            vertex = %attempt.vertex,
+            subtask = attempt.subtask,
+            attempt = attempt.attempt
+        );
+        Self { attempt, phase: Phase::New(build), mailbox, counters, report, last_step, span }
     }
 
     /// Which execution it is.
@@ -145,6 +154,13 @@ impl Task {
 
     /// Does a bounded piece of work; `clock` is read before and after it.
     pub fn step(&mut self, clock: impl Fn() -> Duration) -> TaskStep {
+        let span = std::mem::replace(&mut self.span, tracing::Span::none());
+        let step = span.in_scope(|| self.step_in_span(clock));
+        self.span = span;
+        step
+    }
+
+    fn step_in_span(&mut self, clock: impl Fn() -> Duration) -> TaskStep {
         if let Some(mail) = self.mailbox.take() {
             return self.obey(mail);
         }
@@ -213,7 +229,7 @@ impl Task {
     }
 
     fn end(&mut self, state: ExecutionState, failure: Option<TaskFailure>) -> TaskStep {
-        // Outputs are failed (unless complete), files closed and channels cancelled before anyone hears of the end. User
+        // Outputs are failed (unless complete), files closed and channels canceled before anyone hears of the end. User
         // code may panic in a destructor, too.
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(phase)));
@@ -224,6 +240,7 @@ impl Task {
     }
 
     fn report(&mut self, state: ExecutionState, failure: Option<TaskFailure>) {
+        tracing::debug!(%state, "task is in a new state");
         let metrics = state.is_terminal().then(|| self.counters.snapshot(self.attempt));
         (self.report)(TaskStateUpdate { attempt: self.attempt, state, failure, metrics });
     }

@@ -4,17 +4,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use flink_protocol::program::LOG_VARIABLE;
 use tracing_subscriber::EnvFilter;
-
-/// Names what is logged, for example `debug` or `flink_appmaster=trace,info`.
-const LEVEL_VARIABLE: &str = "FLINK_YARN_LOG";
 
 /// Size at which a log is put aside as `.1`, so that a daemon never fills its disk.
 const LARGEST_LOG: u64 = 64 << 20;
 
 /// Logs to standard error; `log` is the file behind it, when it is one.
 pub(crate) fn start(log: Option<&Path>) {
-    let filter = EnvFilter::try_from_env(LEVEL_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = log.is_none() && io::stderr().is_terminal();
     let writer = Mutex::new(BoundedStderr::new(log, LARGEST_LOG));
     // Fails only when there is a logger already, which is as good.

@@ -60,5 +60,8 @@ mod driver;
 /// Worker mode: the operators for a TaskManager.
 mod worker;
 
+/// The engine's log in programs.
+mod logging;
+
 /// An action that has run already.
 mod replay;

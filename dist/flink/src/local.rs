@@ -13,13 +13,13 @@ use std::time::Duration;
 use flink_api::executor::finished;
 use flink_api::{Configuration, ExecuteError, Executor, JobClient, JobId, JobResult, JobStatus, Program};
 use flink_appmaster::job_manager::ClientCall;
-use flink_console::{Progress, human, named};
+use flink_console::{Progress, named};
 use flink_graph::{JobGraph, options};
 use flink_protocol::client::ClientResponseBody;
 use flink_taskmanager::setup::JobProgram;
 
-use crate::configuration_file;
 use crate::plan::read_request;
+use crate::{configuration_file, logging};
 use cluster::LocalCluster;
 use interrupts::Interrupts;
 
@@ -60,6 +60,7 @@ impl LocalExecutor {
             None => (configuration_file::of_user()?, false),
         };
         flink_files::jobs_end_with_this_process();
+        flink_files::tasks_run_on_this_host();
         let mut executor = Self::new(configuration);
         (executor.tells, executor.interrupts) = (tells, Some(Interrupts::of_process()?));
         Ok(executor)
@@ -86,6 +87,7 @@ impl Executor for LocalExecutor {
     }
 
     fn submit(&self, program: Program) -> Result<Box<dyn JobClient>, ExecuteError> {
+        logging::start_in_program();
         let Program { mut graph, runtime: operators } = program;
         graph.job_id = new_job_id();
         let (job, title) = (graph.job_id, named(&graph.name, graph.job_id));
@@ -167,8 +169,7 @@ impl RunningJob {
         let Some(progress) = &self.progress else { return };
         progress.clear();
         if result.status == JobStatus::Finished {
-            let after = human::duration(Duration::from_millis(result.net_runtime_ms));
-            eprintln!("Job {} finished in {after}", self.title);
+            eprintln!("{}", flink_console::finished(&self.title, result));
         }
     }
 

@@ -46,6 +46,9 @@ impl PlanExecutor {
     pub(crate) fn from_environment() -> Result<Self, ExecuteError> {
         let missing = |name: &str| ExecuteError::Environment(format!("plan mode needs {name}: flink-yarn sets it"));
         let request = read_request()?.ok_or_else(|| missing(REQUEST_VARIABLE))?;
+        if request.tasks_run_here {
+            flink_files::tasks_run_on_this_host();
+        }
         let client = match Driver::from_environment()? {
             Some(driver) => Client::Drives(Rc::new(driver)),
             None => Client::Looks(std::env::var_os(OUTCOME_VARIABLE).ok_or_else(|| missing(OUTCOME_VARIABLE))?.into()),

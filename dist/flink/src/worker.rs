@@ -3,6 +3,7 @@ use std::cell::RefCell;
 use flink_api::{Configuration, ExecuteError, Executor, JobClient, Program};
 use flink_taskmanager::worker::process::{WorkerProcess, configuration};
 
+use crate::logging;
 use crate::replay::replay;
 
 /// Replays the actions before the one that is wanted, and runs that one's tasks until the TaskManager says stop.
@@ -42,6 +43,7 @@ impl Executor for WorkerExecutor {
         let Some(process) = self.process.borrow_mut().take() else {
             return Err(ExecuteError::Cluster("the worker has run its action already".to_owned()));
         };
+        logging::start_in_worker(process.start().log_filter.as_deref());
         let ended = process.run(program.runtime);
         if let Err(error) = &ended {
             eprintln!("{error}");

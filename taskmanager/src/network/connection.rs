@@ -282,7 +282,8 @@ impl Shared {
             match listener.accept().await {
                 Ok((socket, peer)) => self.accept(socket, peer),
                 Err(error) => {
-                    tracing::warn!(%error, "a data connection could not be accepted");
+                    let job = self.terms.hello.job;
+                    tracing::warn!(%job, %error, "a data connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -293,7 +294,8 @@ impl Shared {
         let oldest = {
             let mut state = lock(&self.state);
             if state.tasks.len() >= MAX_ACCEPTED {
-                tracing::warn!(%peer, "a data connection was dropped: there are {MAX_ACCEPTED} already");
+                let job = self.terms.hello.job;
+                tracing::warn!(%job, %peer, "a data connection was dropped: there are {MAX_ACCEPTED} already");
                 return;
             }
             state.accepted += 1;
@@ -315,9 +317,10 @@ impl Shared {
             Err(error) => Err(error),
         };
         drop(accepted);
+        let job = self.terms.hello.job;
         match result {
-            Ok(()) | Err(ConnectionError::ClosedByPeer) => tracing::debug!(%peer, "a data connection was closed"),
-            Err(error) => tracing::info!(%peer, %error, "a data connection ended"),
+            Ok(()) | Err(ConnectionError::ClosedByPeer) => tracing::debug!(%job, %peer, "a data connection was closed"),
+            Err(error) => tracing::info!(%job, %peer, %error, "a data connection ended"),
         }
     }
 
@@ -372,9 +375,10 @@ impl Shared {
             }
         };
         self.forget(&address, &mailbox);
+        let job = self.terms.hello.job;
         match result {
-            Ok(()) => tracing::debug!(%address, "an unused data connection was closed"),
-            Err(error) => tracing::info!(%address, %error, "a data connection ended"),
+            Ok(()) => tracing::debug!(%job, %address, "an unused data connection was closed"),
+            Err(error) => tracing::info!(%job, %address, %error, "a data connection ended"),
         }
     }
 

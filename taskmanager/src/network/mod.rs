@@ -21,7 +21,7 @@ mod liveness;
 /// The producer's side: a state machine without I/O.
 pub mod server;
 
-/// How consumers speak to their side: opening, credit, cancelling.
+/// How consumers speak to their side: opening, credit, canceling.
 pub mod mailbox;
 
 /// The consumer's side: a state machine without I/O.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 use flink_graph::configuration::MemorySize;
 use flink_graph::{Artifact, Configuration, ConfigurationError, JobId, TaskManagerId, options};
 use flink_protocol::overview::LogPiece;
+use flink_protocol::program::LOG_VARIABLE;
 use flink_protocol::task_manager::{DelegationTokens, JobInformation, ToTaskManager};
 use flink_protocol::worker::{TlsMaterial, ToWorker, WorkerStart};
 use flink_protocol::{Envelope, Epoch};
@@ -435,6 +436,7 @@ impl Shell {
             bind_host: self.settings.bind_host.clone(),
             directory: directory.display().to_string(),
             tls: self.settings.worker_tls.clone(),
+            log_filter: std::env::var(LOG_VARIABLE).ok(),
         };
         let log = self.log_of(job).map_err(|error| format!("cannot make its log: {error}"))?;
         let launch = WorkerLaunch { worker, job, start: Box::new(start), program, log };

@@ -62,7 +62,7 @@ impl Interrupts {
         std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map(drop)
     }
 
-    /// Starts a job, to be cancelled when the process is told to end. While it does so, none is started any more.
+    /// Starts a job, to be canceled when the process is told to end. While it does so, none is started any more.
     pub(super) fn guard(
         &self,
         id: JobId,
@@ -79,7 +79,7 @@ impl Interrupts {
         Ok(cluster)
     }
 
-    /// A job has ended. One that was cancelled because the process ends is the last that `main` has seen.
+    /// A job has ended. One that was canceled because the process ends is the last that `main` has seen.
     pub(super) fn ended(&self, job: JobId) {
         let mut state = self.state();
         state.jobs.retain(|running| running.id != job);
@@ -99,7 +99,7 @@ impl Interrupts {
             let jobs = self.begin_to_end();
             if !jobs.is_empty() {
                 let names = names(&jobs);
-                eprintln!("Cancelling job {names}; Ctrl-C again leaves without waiting");
+                eprintln!("Canceling job {names}; Ctrl-C again leaves without waiting");
                 let ended = tokio::select! {
                     ended = tokio::time::timeout(CANCEL_TIMEOUT, cancel(&jobs)) => ended.is_ok(),
                     _ = signals.next() => false,

@@ -206,7 +206,7 @@ fn an_idle_connection_lives_on_and_an_unused_one_is_closed() {
     assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().unwrap(), "late");
     drop(handle);
     std::thread::sleep(second * 2);
-    assert!(receiver.try_recv().is_err(), "a cancelled channel is not told of anything");
+    assert!(receiver.try_recv().is_err(), "a canceled channel is not told of anything");
     queue.push(Item::Data(b"again".to_vec()));
     let (second, receiver) = heard();
     let _handle = consumer.open_channel(&address, partition(0), 0, 2, second);
@@ -216,7 +216,7 @@ fn an_idle_connection_lives_on_and_an_unused_one_is_closed() {
 #[test]
 fn a_missing_partition_and_a_failed_producer_are_told_from_a_lost_connection() {
     let directory = Arc::new(Directory::default());
-    directory.add_gone(partition(1), "its task was cancelled");
+    directory.add_gone(partition(1), "its task was canceled");
     let mut short = terms("p");
     short.handshake_timeout = Duration::from_millis(200);
     let producer = plane(short, &directory, None);
@@ -228,7 +228,7 @@ fn a_missing_partition_and_a_failed_producer_are_told_from_a_lost_connection() {
     let _handle = consumer.open_channel(&address, partition(1), 0, 2, heard_gone);
     let failure = receiver.recv_timeout(PATIENCE).unwrap().unwrap_err();
     assert_eq!(failure.kind, FailureKind::PartitionUnavailable { partition: partition(1) });
-    assert!(failure.message.contains("its task was cancelled"), "{}", failure.message);
+    assert!(failure.message.contains("its task was canceled"), "{}", failure.message);
 }
 
 #[test]
