@@ -141,7 +141,7 @@ impl StreamExecutionEnvironment {
     /// Runs the program and waits for its end.
     ///
     /// # Errors
-    /// The graph or a setting is wrong, or the job failed or was cancelled.
+    /// The graph or a setting is wrong, or the job failed or was canceled.
     pub fn execute(&self, job_name: &str) -> Result<JobResult, ExecuteError> {
         self.execute_async(job_name)?.wait()
     }

@@ -42,7 +42,7 @@ pub enum ExecuteError {
         /// The first failure, with operator and subtask.
         cause: String,
     },
-    /// The job was cancelled.
+    /// The job was canceled.
     #[error("job {0} was canceled")]
     Canceled(JobId),
     /// The cluster could not run the job.
@@ -78,13 +78,13 @@ pub trait JobClient {
     /// Asks for the job's end, without waiting for it.
     ///
     /// # Errors
-    /// The cluster does not answer, or the job cannot be cancelled.
+    /// The cluster does not answer, or the job cannot be canceled.
     fn cancel(&self) -> Result<(), ExecuteError>;
 
     /// Waits for the job's end.
     ///
     /// # Errors
-    /// The job failed or was cancelled, or the cluster does not answer.
+    /// The job failed or was canceled, or the cluster does not answer.
     fn wait(&self) -> Result<JobResult, ExecuteError>;
 }
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use flink_graph::Configuration;
-use flink_graph::id::stable_hash;
 use flink_taskmanager::data::Data;
 use flink_taskmanager::operator::{BoxError, Operator, OperatorContext, OperatorError, Output, SharedAccumulators};
 
 use crate::accumulators::{Scope, with_accumulators};
 use crate::chain::ChainOperator;
+use crate::random::seed_of;
 use crate::side_output::{OutputTag, SideOutputs};
 use crate::task_builder::TaskBuilder;
 
@@ -259,11 +259,9 @@ impl RuntimeContext {
     /// A seed for the function's own random numbers: another one for each job, operator and subtask, and the same one for every
     /// attempt.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation)] // both halves count
     pub fn random_seed(&self) -> u64 {
         let OperatorContext { job, operator, subtask, .. } = &self.0;
-        let hash = stable_hash(format!("{job} {operator} {subtask}").as_bytes());
-        (hash ^ hash >> 64) as u64
+        seed_of(format!("{job} {operator} {subtask}").as_bytes())
     }
 }
 

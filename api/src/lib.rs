@@ -68,6 +68,9 @@ mod settling;
 /// What is refused before anything runs.
 mod checks;
 
+/// Random numbers.
+mod random;
+
 /// From the stream graph to the JobGraph.
 mod translation;
 

@@ -31,6 +31,14 @@ pub trait Sink<T>: Clone + Send + Sync + 'static {
     /// The writer cannot be made; the task fails.
     fn create_writer(&self, context: &SinkContext) -> Result<Self::Writer, BoxError>;
 
+    /// Whether the writers wait for another system, and not only for a disk of their host. The task that they are in has a
+    /// thread of its own then, and holds up nobody else in its slot. Asked where the program is built, in every process; the
+    /// configuration is the job's, as far as it is known by then. (Committers have a thread of their own in any case.)
+    fn blocks(&self, configuration: &flink_graph::Configuration) -> bool {
+        let _ = configuration;
+        false
+    }
+
     /// Whether there is something to publish: adds the committer task.
     const COMMITS: bool = false;
 
@@ -52,7 +60,7 @@ pub trait Sink<T>: Clone + Send + Sync + 'static {
     }
 
     /// Removes what the writers of this attempt and of earlier ones have left, as far as that is possible. Runs on the client,
-    /// too, with the largest number that there is, when the job has failed or was cancelled.
+    /// too, with the largest number that there is, when the job has failed or was canceled.
     fn abort(&self, context: &SinkContext) {
         let _ = context;
     }

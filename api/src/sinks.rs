@@ -1,5 +1,8 @@
 //! Sinks as operators, and those that come with the engine: print, discard, collect.
 
+/// What is said of a sink behind it.
+mod settings;
+
 use std::fmt::Display;
 use std::io::Write;
 use std::marker::PhantomData;
@@ -12,9 +15,9 @@ use flink_taskmanager::operator::{BoxError, Operator, OperatorContext, Output};
 
 use crate::chain::{Chain, ChainOperator};
 use crate::datastream::DataStream;
-use crate::environment::StreamExecutionEnvironment;
 use crate::sink::{Sink, SinkContext, SinkWriter};
-use crate::stream_graph::{Chaining, Node, NodeId, SinkOnClient};
+use crate::stream_graph::SinkOnClient;
+pub use settings::DataStreamSink;
 
 fn sink_context(context: &OperatorContext) -> SinkContext {
     SinkContext {
@@ -143,47 +146,6 @@ impl<T, S: Sink<T>> SinkOnClient for OnClient<T, S> {
     }
 }
 
-/// A sink in the program, to set it up.
-pub struct DataStreamSink {
-    environment: StreamExecutionEnvironment,
-    node: NodeId,
-}
-
-impl DataStreamSink {
-    fn set(self, change: impl FnOnce(&mut Node)) -> Self {
-        self.environment.with_graph(|graph| change(graph.node_mut(self.node)));
-        self
-    }
-
-    /// Names the sink.
-    pub fn name(self, name: impl Into<String>) -> Self {
-        let name = name.into();
-        self.set(|node| node.operators.iter_mut().for_each(|operator| operator.name.clone_from(&name)))
-    }
-
-    /// Gives the sink an identity that does not depend on its place in the program.
-    pub fn uid(self, uid: impl Into<String>) -> Self {
-        let uid = uid.into();
-        self.set(|node| node.operators.iter_mut().for_each(|operator| operator.uid = Some(uid.clone())))
-    }
-
-    /// Number of subtasks of the sink.
-    pub fn set_parallelism(self, parallelism: u32) -> Self {
-        self.set(|node| node.parallelism = Some(parallelism))
-    }
-
-    /// Puts the sink into a slot sharing group.
-    pub fn slot_sharing_group(self, group: impl Into<String>) -> Self {
-        let group = group.into();
-        self.set(|node| node.slot_sharing_group = Some(group))
-    }
-
-    /// The sink is alone in its task.
-    pub fn disable_chaining(self) -> Self {
-        self.set(|node| node.chaining = Chaining::Never)
-    }
-}
-
 impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
     /// Writes the stream to a sink.
     pub fn sink_to<S: Sink<T>>(self, sink: S) -> DataStreamSink {
@@ -192,11 +154,16 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
 
     fn named_sink<S: Sink<T>>(self, name: &str, sink: S) -> DataStreamSink {
         let environment = self.environment.clone();
+        let blocks = sink.blocks(&environment.configuration());
         let mut writer = self.boxed().then(name, WriterOperator::new(sink.clone()));
         writer.sink = Some(Arc::new(OnClient { sink: sink.clone(), record: PhantomData }));
         let written = writer.boxed();
         let node = written.inputs[0].node;
-        environment.with_graph(|graph| graph.node_mut(node).is_sink = true);
+        environment.with_graph(|graph| {
+            let node = graph.node_mut(node);
+            node.is_sink = true;
+            node.blocking = blocks;
+        });
         if S::COMMITS {
             let mut prepared = written;
             prepared.inputs[0].strategy = Some(ShipStrategy::Global);
@@ -206,9 +173,11 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
                 let node = graph.node_mut(node);
                 node.parallelism = Some(1);
                 node.is_sink = true;
+                // Publishing waits for disks and other systems, and nobody is to wait with it.
+                node.blocking = true;
             });
         }
-        DataStreamSink { environment, node }
+        DataStreamSink::new(environment, node)
     }
 
     /// Prints each record as a line to the standard output of the worker that has it; with several subtasks, behind the
@@ -231,7 +200,7 @@ impl<T: Data, C: Chain<Out = T>> DataStream<T, C> {
         let collected = self.boxed().then("Sink: Collect", CollectOperator::new(name)).boxed();
         let node = collected.inputs[0].node;
         environment.with_graph(|graph| graph.node_mut(node).is_sink = true);
-        DataStreamSink { environment, node }
+        DataStreamSink::new(environment, node)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::accumulators::{Scope, with_accumulators};
 pub enum Boundedness {
     /// Its splits end; a job of such sources can run in BATCH mode.
     Bounded,
-    /// It goes on until the job is cancelled.
+    /// It goes on until the job is canceled.
     Unbounded,
 }
 

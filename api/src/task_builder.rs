@@ -12,6 +12,7 @@ use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorContext, Oper
 use flink_taskmanager::output::{ChunkLimits, KeyRouting, ResultWriter};
 use flink_taskmanager::setup::TaskSetup;
 
+use crate::random::Random;
 use crate::side_output::{BoxedConsumer, SideOutputs};
 use crate::stream_graph::{NodeId, StreamGraph};
 
@@ -134,8 +135,11 @@ impl<'a> TaskBuilder<'a> {
                     return router(self, Route { output, consumer });
                 }
                 let writer = self.setup.result_writer::<T>(output)?;
-                let subtask = self.setup.descriptor.attempt.subtask;
-                Ok(Box::new(Distributor::new(writer, strategy, clone.cloned(), subtask, self.last_context())))
+                let attempt = &self.setup.descriptor.attempt;
+                let place = format!("{} {} {output} {}", attempt.job, attempt.vertex, attempt.subtask);
+                let random = Random::new(place.as_bytes());
+                let (subtask, context) = (attempt.subtask, self.last_context());
+                Ok(Box::new(Distributor::new(writer, strategy, clone.cloned(), subtask, random, context)))
             }
         }
     }
@@ -317,7 +321,7 @@ struct Distributor<T> {
     strategy: ShipStrategy,
     clone: Option<Cloner<T>>,
     next: usize,
-    random: u64,
+    random: Random,
     context: OperatorContext,
     /// Records on their way to every consumer, and their copies for one of them: memory that is used again.
     originals: Vec<T>,
@@ -333,11 +337,11 @@ impl<T: Data> Distributor<T> {
         strategy: ShipStrategy,
         clone: Option<Cloner<T>>,
         subtask: u32,
+        random: Random,
         context: OperatorContext,
     ) -> Self {
         // Producers begin with different consumers, so that short streams are spread too.
         let next = subtask as usize % writer.subpartitions().max(1);
-        let random = u64::from(subtask).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         Self { writer, strategy, clone, next, random, context, originals: Vec::new(), copies: Vec::new() }
     }
 
@@ -349,19 +353,10 @@ impl<T: Data> Distributor<T> {
                 self.next = if turn + 1 == consumers { 0 } else { turn + 1 };
                 turn
             }
-            ShipStrategy::Shuffle => self.draw(consumers),
+            ShipStrategy::Shuffle => self.random.below(consumers),
             _ => 0,
         };
         self.writer.write(consumer, record);
-    }
-
-    /// xorshift64: the same records go the same way in every attempt and simulation.
-    #[allow(clippy::cast_possible_truncation)] // the result is below `bound`
-    fn draw(&mut self, bound: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        ((u128::from(self.random) * bound as u128) >> 64) as usize
     }
 
     /// Some records to every consumer, those of one consumer after those of another.

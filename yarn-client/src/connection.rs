@@ -48,6 +48,8 @@ pub(crate) struct Cluster {
     frame_limit: u64,
     request_timeout: Duration,
     patience: Duration,
+    /// Whether it was started here, with all of its processes on this host.
+    pub(crate) on_this_host: bool,
     /// The application that it is, when it is one on YARN: another attempt has another address.
     application: Option<Application>,
 }
@@ -82,6 +84,7 @@ impl ClusterOptions {
             frame_limit: settings::get(configuration, &options::RPC_FRAME_SIZE)?.0,
             request_timeout: settings::get(configuration, &options::RPC_TIMEOUT)?,
             patience: settings::get(configuration, &options::CLIENT_TIMEOUT)?,
+            on_this_host: ours.is_some_and(|record| record.processes.iter().all(|process| process.host.is_none())),
             application: None,
         }))
     }
@@ -183,6 +186,7 @@ impl Cluster {
             frame_limit: settings::get(configuration, &options::RPC_FRAME_SIZE)?.0,
             request_timeout: settings::get(configuration, &options::RPC_TIMEOUT)?,
             patience: settings::get(configuration, &options::CLIENT_TIMEOUT)?,
+            on_this_host: false,
             application: None,
         })
     }

@@ -182,6 +182,16 @@ pub trait FileSystem: Send + Sync {
     /// A file is in the way, or the folder may not be created.
     fn create_folders(&self, uri: &FileUri) -> Result<(), FileError>;
 
+    /// Looks whether something can be made in a folder that exists, where that can be found out without leaving a trace: by
+    /// making something of this name and taking it away.
+    ///
+    /// # Errors
+    /// It cannot.
+    fn try_creation(&self, folder: &FileUri, name: &str) -> Result<(), FileError> {
+        let _ = (folder, name);
+        Ok(())
+    }
+
     /// Locks a file, which is created where there is none, as long as the process holds what it is given: the lock of a process
     /// that was killed is free. `None` where another one has it, and on file systems that have no such locks.
     ///

@@ -14,16 +14,25 @@ mod writer;
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flink_api::BoxError;
 use flink_api::sink::{Sink, SinkContext};
-use flink_graph::{ConfigurationError, options};
+use flink_graph::{Configuration, ConfigurationError, options};
 
 use crate::file_system::{self, FileError, FileKind, FileSystem, FileUri};
 pub use leftovers::jobs_end_with_this_process;
 use part::Part;
 use publication::Publication;
 pub use writer::TextFileWriter;
+
+/// Whether the tasks of the jobs that this process submits run on this host.
+static TASKS_ARE_HERE: AtomicBool = AtomicBool::new(false);
+
+/// Says that the tasks of all jobs that this process submits run on this host, so that what they cannot write to shows here.
+pub fn tasks_run_on_this_host() {
+    TASKS_ARE_HERE.store(true, Ordering::Relaxed);
+}
 
 /// What the names of all hidden files and folders in a target begin with.
 const TEMPORARY: &str = ".flink-yarn-";
@@ -69,9 +78,13 @@ impl TextFileSink {
         &self.target
     }
 
+    fn uri(&self, configuration: &Configuration) -> Result<FileUri, FileError> {
+        let folder = configuration.get(&options::CLIENT_WORKING_DIRECTORY).map_err(misconfigured)?;
+        FileUri::parse_in(&self.target, folder.as_deref())
+    }
+
     fn place(&self, context: &SinkContext) -> Result<Place, FileError> {
-        let folder = context.configuration.get(&options::CLIENT_WORKING_DIRECTORY).map_err(misconfigured)?;
-        let target = FileUri::parse_in(&self.target, folder.as_deref())?;
+        let target = self.uri(&context.configuration)?;
         Ok(Place { files: file_system::of(&target)?, target, job: format!("{TEMPORARY}{}-", context.job) })
     }
 
@@ -88,6 +101,7 @@ impl TextFileSink {
             }
             Ok(_) => {}
         }
+        place.check_creation(&place.target)?;
         if !self.overwrite && !place.results()?.is_empty() {
             return refuse(
                 "the folder exists and is not empty. Choose another one, delete it, or have it overwritten \
@@ -108,6 +122,12 @@ impl<T: Display + Send + 'static> Sink<T> for TextFileSink {
         // As far as that is possible: what cannot be removed stays hidden.
         let _ = leftovers::remove(&place);
         Ok(self.check_target(&place)?)
+    }
+
+    /// Local files are not waited for: their writes go to the page cache, and only a disk that is slower than the job, or the
+    /// last one, which makes the part durable, takes longer.
+    fn blocks(&self, configuration: &Configuration) -> bool {
+        self.uri(configuration).is_ok_and(|target| !target.is_local())
     }
 
     fn create_writer(&self, context: &SinkContext) -> Result<TextFileWriter, BoxError> {
@@ -160,14 +180,26 @@ impl Place {
         Ok(self.files.list(&self.target, &counts)?.into_iter().map(|status| status.uri).collect())
     }
 
-    /// The nearest folder that exists above the target must be a folder.
+    /// Where tasks write to the same disks, what cannot be made in a folder is refused before anything runs.
+    fn check_creation(&self, folder: &FileUri) -> Result<(), FileError> {
+        if !TASKS_ARE_HERE.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let refused = |error: FileError| FileError::Target {
+            uri: self.target.to_string(),
+            reason: format!("nothing can be written there: {error}"),
+        };
+        self.files.try_creation(folder, &format!("{TEMPORARY}{}-try", std::process::id())).map_err(refused)
+    }
+
+    /// The nearest folder that exists above the target must be a folder, in which the target can be made.
     fn check_parents(&self) -> Result<(), FileError> {
         let mut folder = self.target.parent();
         while let Some(uri) = folder {
             match self.files.status(&uri) {
                 Err(error) if error.is_not_found() => folder = uri.parent(),
                 Err(error) => return Err(error),
-                Ok(status) if status.kind == FileKind::Folder => return Ok(()),
+                Ok(status) if status.kind == FileKind::Folder => return self.check_creation(&uri),
                 Ok(_) => {
                     let reason = format!("{uri} is a file, not a folder");
                     return Err(FileError::Target { uri: self.target.to_string(), reason });
@@ -180,4 +212,27 @@ impl Place {
 
 fn misconfigured(error: ConfigurationError) -> FileError {
     FileError::InvalidInput { input: error.key.clone(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_on_a_local_disk_is_waited_for() {
+        let check = |target: &str, folder: Option<&str>, expect: bool| {
+            let mut configuration = Configuration::default();
+            if let Some(folder) = folder {
+                configuration.set(options::CLIENT_WORKING_DIRECTORY.key, folder);
+            }
+            let blocks = Sink::<String>::blocks(&TextFileSink::new(target), &configuration);
+            assert_eq!(blocks, expect, "{target} in {folder:?}");
+        };
+        check("/tmp/out", None, false);
+        check("file:///tmp/out", None, false);
+        check("hdfs:///out", None, true);
+        check("viewfs://cluster/out", None, true);
+        check("out", Some("/tmp"), false);
+        check("out", Some("hdfs://host/home"), true);
+    }
 }

@@ -21,8 +21,8 @@ impl InheritedFile {
     }
 
     /// What a program is told when it is started.
-    pub(crate) fn request(configuration: &Configuration) -> Result<Self> {
-        let request = ProgramRequest { configuration: configuration.clone() };
+    pub(crate) fn request(configuration: &Configuration, tasks_run_here: bool) -> Result<Self> {
+        let request = ProgramRequest { configuration: configuration.clone(), tasks_run_here };
         let bytes =
             wire::encode(&request).map_err(|error| ClientError::failed("cannot encode the request").because(&error))?;
         Self::of(&bytes).map_err(|error| cannot_write(&error))

@@ -3,6 +3,9 @@
 /// Starts the program in plan mode.
 mod plan;
 
+/// What is told of a program that has crashed.
+mod crash;
+
 /// Files without a name, for what a program is told and what it answers.
 mod inherited;
 

@@ -1,6 +1,5 @@
 use std::io::Read;
 use std::os::fd::AsRawFd;
-use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -19,10 +18,11 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::Program;
+use super::crash::crashed;
 use super::inherited::InheritedFile;
 use super::printed::{StandardOutput, Target, pass_on};
 use super::together::die_together;
-use crate::error::{ClientError, Exit, Result};
+use crate::error::{ClientError, Result};
 use crate::output;
 
 /// A plan that takes longer than this is worth a notice.
@@ -50,6 +50,7 @@ pub(crate) struct Planner {
     configuration: Configuration,
     stdout: StandardOutput,
     timeout: Duration,
+    tasks_run_here: bool,
 }
 
 impl Planner {
@@ -59,12 +60,18 @@ impl Planner {
         stdout: StandardOutput,
         timeout: Duration,
     ) -> Self {
-        Self { program, configuration, stdout, timeout }
+        Self { program, configuration, stdout, timeout, tasks_run_here: false }
+    }
+
+    /// Whether the tasks of the program's jobs run on this host.
+    pub(crate) fn with_tasks_here(self, tasks_run_here: bool) -> Self {
+        Self { tasks_run_here, ..self }
     }
 
     /// Finds out what the program's first action is; the program ends there.
     pub(crate) async fn plan(&self) -> Result<Planned> {
-        let (request, outcome) = (InheritedFile::request(&self.configuration)?, InheritedFile::empty()?);
+        let (request, outcome) =
+            (InheritedFile::request(&self.configuration, self.tasks_run_here)?, InheritedFile::empty()?);
         let mut command = self.command(&request);
         let mut child = self.spawn(command.env(OUTCOME_VARIABLE, outcome.path()))?;
         let words = LastWords::of(&mut child, self.stdout);
@@ -80,7 +87,7 @@ impl Planner {
         let (ours, its) = std::os::unix::net::UnixStream::pair().map_err(|error| failed(&error))?;
         // Inherited by this one child: nothing else is started between here and the end of this function.
         rustix::io::fcntl_setfd(&its, FdFlags::empty()).map_err(|error| failed(&error))?;
-        let request = InheritedFile::request(&self.configuration)?;
+        let request = InheritedFile::request(&self.configuration, self.tasks_run_here)?;
         let mut command = self.command(&request);
         let mut child = self.spawn(command.env(DRIVER_DESCRIPTOR_VARIABLE, its.as_raw_fd().to_string()))?;
         drop(its);
@@ -120,7 +127,7 @@ impl Planner {
             }
             Some(PlanOutcome::Graph(graph)) if status.success() => Ok(Planned::Graph(graph)),
             None if status.success() => Ok(Planned::Ended),
-            _ => Err(crashed(&name, status, last_words, false)),
+            _ => Err(crashed(&self.program, status, last_words, false)),
         }
     }
 }
@@ -205,7 +212,7 @@ impl DrivenProgram {
             Some(words) => words.all().await,
             None => String::new(),
         };
-        let crash = (!status.success()).then(|| crashed(&self.program.name(), status, &last_words, self.submitted));
+        let crash = (!status.success()).then(|| crashed(&self.program, status, &last_words, self.submitted));
         Ok(Said::Ended { crash, last_words })
     }
 }
@@ -283,57 +290,10 @@ pub(crate) fn cannot_start(program: &Program, error: &std::io::Error) -> ClientE
     Program::error(message).because(error).hint(hint)
 }
 
-fn crashed(name: &str, status: ExitStatus, last_words: &str, submitted: bool) -> ClientError {
-    const INTERRUPT: i32 = 2;
-    const KILL: i32 = 9;
-    if status.signal() == Some(INTERRUPT) {
-        return ClientError::new(Exit::Interrupted, format!("{name} was interrupted"));
-    }
-    let how = match (status.signal(), status.code()) {
-        (Some(KILL), _) => "was killed (signal 9; by the system when memory ran out?)".to_owned(),
-        (Some(signal), _) => format!("was ended by signal {signal} ({})", signal_name(signal)),
-        (None, Some(code)) => format!("ended with exit code {code}"),
-        (None, None) => "ended".to_owned(),
-    };
-    let further = if submitted { "further " } else { "" };
-    Program::error(format!("{name} {how}"))
-        .because_text(panic_text(last_words))
-        .hint(format!("no {further}job was submitted; what the program printed stands above"))
-}
-
-fn signal_name(signal: i32) -> &'static str {
-    match signal {
-        1 => "hangup",
-        4 => "illegal instruction",
-        6 => "abort",
-        7 => "bus error",
-        8 => "arithmetic exception",
-        11 => "segmentation fault",
-        13 => "broken pipe",
-        15 => "termination",
-        25 => "file too large",
-        _ => "unusual",
-    }
-}
-
-/// The message of a panic in what a program printed last: the lines from `panicked at` to the note about backtraces.
-fn panic_text(last_words: &str) -> String {
-    let Some(start) = last_words.rfind("panicked at ") else { return String::new() };
-    let lines = last_words[start..].lines().take_while(|line| !line.starts_with("note: "));
-    lines.take(5).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_panic_is_cut_out_of_the_last_words() {
-        let words =
-            "hello\nthread 'main' (7) panicked at src/main.rs:3:5:\nno input\nnote: run with `RUST_BACKTRACE=1`\n";
-        assert_eq!(panic_text(words), "panicked at src/main.rs:3:5:\nno input");
-        assert_eq!(panic_text("all well"), "");
-    }
+    use crate::error::Exit;
 
     fn script(text: &str, timeout: Duration) -> Planner {
         let arguments = ["-c".into(), text.into()].to_vec();
@@ -360,6 +320,22 @@ mod tests {
             assert_eq!(error.exit(), Exit::Program);
         }
         assert!(matches!(script("exit 0", Duration::from_secs(60)).plan().await.unwrap(), Planned::Ended));
+    }
+
+    #[tokio::test]
+    async fn options_of_ours_behind_the_program_are_noticed() {
+        let check = |arguments: &'static [&'static str], expect: bool| async move {
+            let arguments = arguments.iter().map(Into::into).collect();
+            let program = Program { path: "/bin/sh".into(), arguments };
+            let planner =
+                Planner::new(program, Configuration::default(), StandardOutput::Error, Duration::from_secs(60));
+            let told = planner.plan().await.unwrap_err().to_string();
+            assert_eq!(told.contains("options of flink-yarn stand before it"), expect, "{told}");
+        };
+        check(&["-c", "exit 2", "sh", "-p", "3"], true).await;
+        check(&["-c", "exit 2", "sh", "-Dparallelism.default=3"], true).await;
+        check(&["-c", "exit 2", "sh", "--input", "a"], false).await;
+        check(&["-c", "exit 3", "sh", "-p", "3"], false).await;
     }
 
     #[tokio::test]

@@ -238,7 +238,7 @@ impl Session<'_> {
         for job in self.jobs.iter().filter(|job| job.runs()) {
             let name = named(&job.graph);
             match follow::cancel(&self.run.cluster, job.graph.job_id).await {
-                Ok(()) => output::notice(format!("Cancelled job {name}")),
+                Ok(()) => output::notice(format!("Canceled job {name}")),
                 Err(error) => output::notice(format!("job {name} may run on: {error}")),
             }
         }

@@ -28,13 +28,13 @@ pub(super) async fn follow(
         () = signals.end_wanted(|| Some(format!("Cancel job {}?", named(graph)))) => {}
     }
     progress.clear();
-    output::notice(format!("Cancelling job {}; Ctrl-C again leaves without waiting", named(graph)));
-    let cancelled = async {
+    output::notice(format!("Canceling job {}; Ctrl-C again leaves without waiting", named(graph)));
+    let canceled = async {
         cancel(cluster, graph.job_id).await?;
         tokio::time::timeout(CANCEL_TIMEOUT, &mut watching).await.unwrap_or_else(|_| Err(not_ended(graph)))
     };
     let result = tokio::select! {
-        result = cancelled => result?,
+        result = canceled => result?,
         () = signals.next() => return Err(left(graph)),
     };
     match result.status {
@@ -96,7 +96,7 @@ async fn reconnect(cluster: &Cluster) -> Result<Connection> {
 /// On a connection of its own: the other one waits for the result.
 pub(super) async fn cancel(cluster: &Cluster, job: JobId) -> Result<()> {
     match cluster.connect().await?.request(ClientRequestBody::CancelJob(job)).await? {
-        // A job that cannot be cancelled has ended by itself just now; the result says how.
+        // A job that cannot be canceled has ended by itself just now; the result says how.
         ClientResponseBody::CancellationSuccess(_) | ClientResponseBody::CancellationFailure(_) => Ok(()),
         _ => Err(unexpected("CancelJob")),
     }

@@ -10,7 +10,7 @@ use crate::program::{InheritedFile, Program, cannot_start};
 /// Becomes the program: terminal and exit code are its own, it shows its jobs and listens for signals itself, and nothing stays
 /// behind to pass them on.
 pub(super) fn run(program: &Program, configuration: &Configuration) -> Result<()> {
-    let request = InheritedFile::request(configuration)?;
+    let request = InheritedFile::request(configuration, true)?;
     let error = Command::new(&program.path)
         .args(&program.arguments)
         .env_remove(MODE_VARIABLE)

@@ -40,17 +40,19 @@ const EXAMPLES: &str = "\
 Examples:
   flink-yarn run ./wordcount --input text.txt --output counts
   flink-yarn run -t local -p 4 ./wordcount --input text.txt --output counts
-  flink-yarn run -m host:6123 -d -D restart-strategy.type=fixed-delay ./wordcount --input ...
-  flink-yarn run -t yarn-application -tm 2g -ys 4 -p 8 ./wordcount --input hdfs:///in --output hdfs:///out
-  flink-yarn run -t yarn-session -id application_1_0001 ./wordcount --input hdfs:///in ...
+  flink-yarn run -m host:6123 -d -D pipeline.name=words ./wordcount --input ...
+  flink-yarn run -t yarn-application -tm 2g -ys 4 -p 8 ./wordcount --input ...
+  flink-yarn run -id application_1_0001 ./wordcount --input hdfs:///in ...
 
-Everything behind PROGRAM goes to the program as it is. The program's own output goes to standard
-output, what is told about the job to standard error. A program that runs remotely has no standard
-input. While a job runs, Ctrl-C asks whether to cancel it; y or a second Ctrl-C does so, and another
-Ctrl-C does not wait for its end. Without a terminal, and on SIGTERM, the job is cancelled at once.
+Everything behind PROGRAM goes to the program as it is. The program's own output
+goes to standard output, what is told about the job to standard error. A program
+that runs remotely has no standard input. While a job runs, Ctrl-C asks whether
+to cancel it; y or a second Ctrl-C does so, and another Ctrl-C does not wait for
+its end. Without a terminal, and on SIGTERM, the job is canceled at once.
 
-The options of Flink 1.x mean the same: -m yarn-cluster is -t yarn-per-job; -yjm, -ytm, -ys, -yqu,
--ynm, -yat, -yD, -yd, -yid, -yt, -yj, -ynl. With -yn N and no -p, the parallelism is N times -ys.";
+The options of Flink 1.x mean the same: -m yarn-cluster is -t yarn-per-job;
+-yjm, -ytm, -ys, -yqu, -ynm, -yat, -yD, -yd, -yid, -yt, -yj, -ynl. With -yn N
+and no -p, the parallelism is N times -ys.";
 
 /// Where a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

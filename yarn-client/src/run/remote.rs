@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use flink_console::{clean, human, named as named_job};
-use flink_graph::{AccumulatorValue, Accumulators, Artifact, Configuration, JobGraph, JobId, JobStatus};
+use flink_console::{accumulators_of_user, finished, human, named as named_job};
+use flink_graph::{Accumulators, Artifact, Configuration, JobGraph, JobId, JobStatus};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 use flink_protocol::deployment::JOB_IDS_VARIABLE;
 use serde::Serialize;
@@ -50,7 +50,8 @@ impl RemoteRun {
     pub(super) async fn run(&self, program: Program, configuration: Configuration) -> Result<()> {
         let signals = Signals::new()?;
         let stdout = if self.format == Format::Json { StandardOutput::Error } else { StandardOutput::Own };
-        let planner = Planner::new(program.clone(), configuration, stdout, self.plan_timeout);
+        let planner = Planner::new(program.clone(), configuration, stdout, self.plan_timeout)
+            .with_tasks_here(self.cluster.on_this_host);
         if self.attached {
             driver::drive(self, &planner, &program, signals).await
         } else {
@@ -111,13 +112,13 @@ impl RemoteRun {
 
 /// Tells how a job ended; gives back what went wrong with one that did not finish.
 pub(super) fn tell_end(format: Format, name: &str, result: &JobResult) -> Result<Option<ClientError>> {
+    let named = named_job(name, result.job);
     match format {
         Format::Json => output::json(&json_job(name, result.job, Some(result)))?,
-        Format::Text if result.status == JobStatus::Finished => output::notice(finished_text(name, result)),
+        Format::Text if result.status == JobStatus::Finished => output::notice(finished(&named, result)),
         Format::Text => {}
     }
     let after = human::duration(Duration::from_millis(result.net_runtime_ms));
-    let named = named_job(name, result.job);
     Ok(match result.status {
         JobStatus::Finished => None,
         JobStatus::Canceled => {
@@ -172,31 +173,6 @@ pub(super) fn named(graph: &JobGraph) -> String {
     named_job(&graph.name, graph.job_id)
 }
 
-fn finished_text(name: &str, result: &JobResult) -> String {
-    let after = human::duration(Duration::from_millis(result.net_runtime_ms));
-    let mut text = format!("Job {} finished in {after}", named_job(name, result.job));
-    for (name, value) in of_the_user(&result.accumulators) {
-        text.push_str(&format!("\n  {}: {}", clean(name), shortened(&value.to_string())));
-    }
-    text
-}
-
-/// A histogram of many values would fill the terminal.
-fn shortened(value: &str) -> String {
-    const LONGEST: usize = 120;
-    match value.char_indices().nth(LONGEST) {
-        None => value.to_owned(),
-        Some((end, _)) => {
-            format!("{} … ({} characters; --output json shows all)", &value[..end], value.chars().count())
-        }
-    }
-}
-
-/// Without those that the API itself uses, to collect results for example.
-fn of_the_user(accumulators: &Accumulators) -> impl Iterator<Item = (&String, &AccumulatorValue)> {
-    accumulators.0.iter().filter(|(name, _)| !name.starts_with("__"))
-}
-
 fn json_job<'a>(name: &'a str, job: JobId, result: Option<&'a JobResult>) -> JsonJob<'a> {
     JsonJob {
         job,
@@ -210,19 +186,7 @@ fn json_job<'a>(name: &'a str, job: JobId, result: Option<&'a JobResult>) -> Jso
 }
 
 fn json_accumulators(accumulators: &Accumulators) -> Vec<JsonAccumulator<'_>> {
-    of_the_user(accumulators)
+    accumulators_of_user(accumulators)
         .map(|(name, value)| JsonAccumulator { name, r#type: value.kind(), value: value.to_string() })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_values_are_shortened() {
-        assert_eq!(shortened("42"), "42");
-        let long = "ä".repeat(500);
-        assert!(shortened(&long).starts_with(&"ä".repeat(120)) && shortened(&long).contains("… (500 characters"));
-    }
 }

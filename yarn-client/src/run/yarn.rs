@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The same when nothing has happened for a while.
 const LONG_PAUSE: Duration = Duration::from_millis(500);
 
-/// Longest wait for jobs to be cancelled before the application is ended.
+/// Longest wait for jobs to be canceled before the application is ended.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A run in applications of its own.
@@ -290,15 +290,15 @@ impl Watch<'_> {
     /// Cancels the jobs, so that nothing half-written stays, and ends the application.
     async fn interrupt(&mut self, signals: &mut Signals) -> ClientError {
         let id = self.application.id();
-        output::notice(format!("Cancelling the jobs of application {id}; Ctrl-C again ends it without waiting"));
+        output::notice(format!("Canceling the jobs of application {id}; Ctrl-C again ends it without waiting"));
         let ending = async {
             let _ = self.find_cluster().await;
-            let cancelled = match &self.cluster {
+            let canceled = match &self.cluster {
                 Some(cluster) => tokio::time::timeout(CANCEL_TIMEOUT, cancel_all(cluster)).await.unwrap_or(Ok(0)),
                 None => Ok(0),
             };
             // Without a job, `main` alone would be waited for.
-            let waits = cancelled.is_ok_and(|count| count > 0);
+            let waits = canceled.is_ok_and(|count| count > 0);
             if waits && self.application.wait_for_end(CANCEL_TIMEOUT).await.is_ok() {
                 return self.application.staging().remove().await.map(|_| ());
             }

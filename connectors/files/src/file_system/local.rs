@@ -105,6 +105,12 @@ impl FileSystem for LocalFileSystem {
         fs::create_dir_all(uri.path()).map_err(|error| FileError::system("create the folder", uri, error))
     }
 
+    fn try_creation(&self, folder: &FileUri, name: &str) -> Result<(), FileError> {
+        let path = Path::new(folder.path()).join(name);
+        let made = fs::create_dir(&path).and_then(|()| fs::remove_dir(&path));
+        made.map_err(|error| FileError::system("write to", folder, error))
+    }
+
     fn lock(&self, uri: &FileUri) -> Result<Option<FileLock>, FileError> {
         let cannot = |error| FileError::system("lock", uri, error);
         let mut options = fs::OpenOptions::new();

@@ -77,6 +77,12 @@ impl FileUri {
         Ok(Self::local(current).join(text))
     }
 
+    /// Whether it is on a disk of this host.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.scheme == "file"
+    }
+
     /// The scheme, in lower case: `file`.
     #[must_use]
     pub fn scheme(&self) -> &str {

@@ -75,7 +75,13 @@ impl<'a> Publication<'a> {
             if is_version_of(self.place, &part.temporary, part)? {
                 waiting.push(part.temporary.clone());
             } else if !is_version_of(self.place, &final_name(self.place, part), part)? {
-                let reason = format!("{} is gone or was changed. Run the job again", part.temporary);
+                let shared = match part.temporary.is_local() {
+                    true => {
+                        "; with TaskManagers on several hosts, the target must be in a folder that all of them share"
+                    }
+                    false => "",
+                };
+                let reason = format!("{} is gone or was changed. Run the job again{shared}", part.temporary);
                 return Err(FileError::Commit { uri: self.place.target.to_string(), reason });
             }
         }

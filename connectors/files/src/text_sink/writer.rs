@@ -39,7 +39,7 @@ impl TextFileWriter {
     }
 
     /// Removes the file, and the folder of the attempt with the last of its files: the abort removes both, but a writer that
-    /// is made while its job is cancelled may come after it.
+    /// is made while its job is canceled may come after it.
     fn remove(&self) -> Result<(), FileError> {
         self.files.delete(&self.temporary)?;
         match self.temporary.parent() {
