@@ -1,9 +1,16 @@
-use std::fs::{self, DirBuilder, File, OpenOptions};
+/// The folder as JobManagers hand it on.
+mod folder;
+
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flink_protocol::Epoch;
 
 use super::store::{JobStore, JobStoreError, Stored};
+use folder::Folder;
 
 /// Ending of files that are being written.
 const PARTIAL: &str = ".part";
@@ -11,24 +18,41 @@ const PARTIAL: &str = ".part";
 /// A store in a folder of this host, or of a file system that all hosts share.
 #[derive(Debug, Clone)]
 pub struct LocalJobStore {
-    folder: PathBuf,
+    folder: Arc<Folder>,
 }
 
 impl LocalJobStore {
-    /// The store in a folder, which is made when there is none.
+    /// Takes over the store in a folder, which is made when there is none. `now` is the epoch of the JobManager; where one of
+    /// before had a later one, it is one beyond that: see [`epoch`](Self::epoch).
     ///
     /// # Errors
-    /// It cannot be made.
-    pub fn open(folder: &Path) -> Result<Self, JobStoreError> {
-        let store = Self { folder: folder.to_owned() };
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| store.error("make", "the folder", &error))?;
-        Ok(store)
+    /// Another JobManager uses it, or it cannot be made.
+    pub fn take_over(folder: &Path, now: Epoch) -> Result<Self, JobStoreError> {
+        let taken = Folder::take_over(folder, now).map_err(|error| JobStoreError {
+            doing: "use",
+            name: "the folder".to_owned(),
+            place: folder.display().to_string(),
+            cause: error.to_string(),
+            is_taken_over: false,
+        })?;
+        Ok(Self { folder: Arc::new(taken) })
+    }
+
+    /// The epoch under which the JobManager that has the store leads.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.folder.epoch()
+    }
+
+    /// Says where the JobManager is that has the store, to one that wants it, too.
+    pub fn say_who(&self, address: &str) {
+        self.folder.say_who(address);
     }
 
     fn error(&self, doing: &'static str, name: &str, error: &io::Error) -> JobStoreError {
-        let place = self.folder.display().to_string();
-        JobStoreError { doing, name: name.to_owned(), place, cause: error.to_string(), is_taken_over: false }
+        let place = self.folder.jobs().display().to_string();
+        let is_taken_over = self.folder.is_taken_over();
+        JobStoreError { doing, name: name.to_owned(), place, cause: error.to_string(), is_taken_over }
     }
 
     /// Runs something that may wait for the disk on a thread of its own.
@@ -38,7 +62,7 @@ impl LocalJobStore {
         name: &str,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Stored<'a, T> {
-        let (path, name) = (self.folder.join(name), name.to_owned());
+        let (path, name) = (self.folder.jobs().join(name), name.to_owned());
         Box::pin(async move {
             let done = tokio::task::spawn_blocking(move || work(&path)).await;
             let done = done.unwrap_or_else(|error| Err(io::Error::other(error.to_string())));

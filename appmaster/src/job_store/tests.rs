@@ -60,7 +60,7 @@ async fn what_was_kept_is_recovered_and_what_nobody_needs_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("program");
     std::fs::write(&program, b"abc").unwrap();
-    let store = LocalJobStore::open(&folder.path().join("jobs")).unwrap();
+    let store = LocalJobStore::take_over(&folder.path().join("jobs"), 1).unwrap();
     let keeper = Keeper::new(Arc::new(store.clone()), 2);
     keeper.keep_job(&graph(1, Some("aa")), Some(("aa", &program))).await.unwrap();
     keeper.keep_job(&graph(2, Some("bb")), Some(("bb", &program))).await.unwrap();
@@ -87,7 +87,7 @@ async fn what_was_kept_is_recovered_and_what_nobody_needs_is_removed() {
 #[tokio::test]
 async fn a_damaged_record_is_an_error_that_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    let store = LocalJobStore::open(folder.path()).unwrap();
+    let store = LocalJobStore::take_over(folder.path(), 1).unwrap();
     store.write("x.graph", b"\xc1".to_vec()).await.unwrap();
     let error = Keeper::new(Arc::new(store.clone()), 2).recover().await.unwrap_err();
     assert!(error.contains("x.graph") && error.contains("remove it"), "{error}");

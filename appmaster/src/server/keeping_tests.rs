@@ -10,12 +10,12 @@ use flink_protocol::client::{ClientRequest, ClientRequestBody, ClientResponseBod
 use super::connections::ClientLink;
 use super::tests::job;
 use super::{Handle, JobManagerServer, ServerOptions};
-use crate::job_store::{JobStore, JobStoreError, LocalJobStore, Stored};
+use crate::job_store::LocalJobStore;
 
 async fn start(folder: &Path, programs: Vec<(Artifact, std::path::PathBuf)>) -> Handle {
     let mut configuration = Configuration::default();
     configuration.set("io.tmp.dirs", folder.join("tmp").display().to_string());
-    let store = Arc::new(LocalJobStore::open(&folder.join("jobs")).unwrap());
+    let store = Arc::new(LocalJobStore::take_over(&folder.join("jobs"), 1).unwrap());
     let options = ServerOptions { job_store: Some(store), programs, ..ServerOptions::local(configuration) };
     JobManagerServer::start(options).await.unwrap()
 }
@@ -109,57 +109,32 @@ async fn a_job_that_cannot_be_kept_is_refused() {
     handle.shut_down().await;
 }
 
-/// A store that another JobManager takes over once a job is in it.
-#[derive(Debug)]
-struct TakenOver(LocalJobStore);
-
-impl JobStore for TakenOver {
-    fn write<'a>(&'a self, name: &'a str, bytes: Vec<u8>) -> Stored<'a, ()> {
-        if !name.ends_with(".result") {
-            return self.0.write(name, bytes);
-        }
-        let (name, place, cause) = (name.to_owned(), String::new(), "there is no such folder".to_owned());
-        Box::pin(async move { Err(JobStoreError { doing: "write", name, place, cause, is_taken_over: true }) })
-    }
-
-    fn read<'a>(&'a self, name: &'a str, limit: u64) -> Stored<'a, Option<Vec<u8>>> {
-        self.0.read(name, limit)
-    }
-
-    fn upload<'a>(&'a self, name: &'a str, from: &'a Path) -> Stored<'a, ()> {
-        self.0.upload(name, from)
-    }
-
-    fn download<'a>(&'a self, name: &'a str, to: &'a Path) -> Stored<'a, bool> {
-        self.0.download(name, to)
-    }
-
-    fn list(&self) -> Stored<'_, Vec<String>> {
-        self.0.list()
-    }
-
-    fn remove<'a>(&'a self, name: &'a str) -> Stored<'a, ()> {
-        self.0.remove(name)
-    }
-}
-
+/// Its host stood still, and the file system gave its lock to the next one.
 #[tokio::test]
 async fn a_result_that_another_job_manager_decides_on_is_not_told() {
     let folder = tempfile::tempdir().unwrap();
-    let mut configuration = Configuration::default();
-    configuration.set("io.tmp.dirs", folder.path().join("tmp").display().to_string());
-    let store = TakenOver(LocalJobStore::open(&folder.path().join("jobs")).unwrap());
-    let options = ServerOptions { job_store: Some(Arc::new(store)), ..ServerOptions::local(configuration) };
-    let handle = JobManagerServer::start(options).await.unwrap();
-    let mut client = handle.connect_client().unwrap();
+    let first = start(folder.path(), Vec::new()).await;
+    let mut client = first.connect_client().unwrap();
     let graph = job(6);
     assert_eq!(submit(&mut client, &graph).await, ClientResponseBody::JobSubmitSuccess(graph.job_id));
+    std::fs::remove_file(folder.path().join("jobs/lock")).unwrap();
+    let next = start(folder.path(), Vec::new()).await;
+    let answer = submit(&mut client, &job(7)).await;
+    assert!(matches!(&answer, ClientResponseBody::JobSubmitFailure(_)), "{answer:?}");
     cancel(&mut client, graph.job_id).await;
     let wanted = ClientRequestBody::RequestJobResult { job: graph.job_id, wait_ms: 0 };
     client.outgoing.send(ClientRequest { number: 1, body: wanted }).await.unwrap();
     // Longer than a result is tried to be kept, and told without that, where only the store is at fault.
     let answer = tokio::time::timeout(Duration::from_secs(4), client.incoming.recv()).await;
     assert!(answer.is_err(), "{answer:?}");
+    let mut client = next.connect_client().unwrap();
+    let answer = ask(&mut client, ClientRequestBody::RequestJobDetails(graph.job_id)).await;
+    assert!(
+        matches!(&answer, ClientResponseBody::JobDetails(details) if details.summary.status == JobStatus::Created),
+        "{answer:?}"
+    );
+    next.shut_down().await;
+    first.shut_down().await;
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ mod keeping_tests;
 
 pub use connections::{ClientLink, TaskManagerLink};
 pub use handle::{Handle, Stopped};
-pub use options::{ServerError, ServerOptions};
+pub use options::{ServerError, ServerOptions, epoch_of_now};
 
 /// The JobManager as a process.
 #[derive(Debug)]

@@ -111,7 +111,8 @@ pub(super) fn listen_error(address: String, source: io::Error) -> ServerError {
 }
 
 /// Milliseconds since 1970: grows from one start of a JobManager to the next.
-pub(super) fn epoch_of_now() -> Epoch {
+#[must_use]
+pub fn epoch_of_now() -> Epoch {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use flink_graph::{Configuration, Fingerprint, JobGraph, JobId, JobVertex, JobVertexId, RuntimeMode, TaskManagerId};
 use flink_protocol::client::{ClientRequest, ClientRequestBody, ClientResponse, ClientResponseBody, LogRequest};
@@ -279,48 +278,6 @@ async fn with_tls_only_members_of_the_cluster_get_in() {
     let mut client = Client { connection, next: 0 };
     assert!(client.ask(ClientRequestBody::RequestJobs).await.is_ok());
     handle.shut_down().await;
-}
-
-#[tokio::test]
-async fn hostile_bytes_neither_crash_it_nor_make_it_grow() {
-    let folder = tempfile::tempdir().unwrap();
-    let handle = serve(&folder, None).await;
-    let address = handle.rpc_address().unwrap();
-    for seed in 0..50_u8 {
-        let mut socket = TcpStream::connect(address).await.unwrap();
-        let bytes: Vec<u8> =
-            (0..2_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> (seed % 24)) as u8 ^ seed).collect();
-        let _ = socket.write_all(&bytes).await;
-        let _ = socket.shutdown().await;
-        let _ = tokio::time::timeout(PATIENCE, socket.read(&mut [0; 64])).await.unwrap();
-    }
-    // Past the handshake: a huge frame announced, and a frame that is no message.
-    let before = resident();
-    for frame in [(60_u32 << 20).to_be_bytes().to_vec(), u32::MAX.to_be_bytes().to_vec(), vec![0, 0, 0, 2, 0xc1, 0xc1]]
-    {
-        let mut socket = TcpStream::connect(address).await.unwrap();
-        let hello = [&[0x81, 0xa5][..], b"Hello", &[0x82, 0xb0], b"protocol_version"].concat();
-        let hello = [&hello[..], &[PROTOCOL_VERSION as u8, 0xa4], b"role", &[0xa6], b"client"].concat();
-        socket.write_all(&(hello.len() as u32).to_be_bytes()).await.unwrap();
-        socket.write_all(&hello).await.unwrap();
-        socket.write_all(&frame).await.unwrap();
-        let mut answer = [0; 4];
-        socket.read_exact(&mut answer).await.unwrap();
-        if frame[0] != 3 {
-            let mut rest = Vec::new();
-            let _ = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut rest)).await.unwrap();
-        }
-    }
-    // Half of what was announced: the other tests of this process take memory meanwhile.
-    assert!(resident() < before + (30 << 20), "{before} grew to {}", resident());
-    let mut client = Client::new(&handle).await;
-    assert!(client.ask(ClientRequestBody::RequestJobs).await.is_ok(), "it still answers");
-    handle.shut_down().await;
-}
-
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
 #[tokio::test]

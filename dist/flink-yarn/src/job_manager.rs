@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use flink_appmaster::job_store::{JobStore, LocalJobStore};
 use flink_appmaster::rest::{self, AccessToken, RestOptions};
-use flink_appmaster::server::{JobManagerServer, ServerOptions};
+use flink_appmaster::server::{JobManagerServer, ServerOptions, epoch_of_now};
 use flink_graph::{Configuration, ConfigurationError, options};
 use flink_transport::RestToken;
 use flink_yarn_client::{DaemonError, JobManagerStart, Ready};
@@ -16,14 +16,27 @@ pub(crate) fn run(start: JobManagerStart) -> Result<(), DaemonError> {
     process::runtime()?.block_on(async {
         let told_to_end = process::told_to_end()?;
         let job_store = job_store(&configuration)?;
-        let options = ServerOptions { log_file: log, job_store, ..ServerOptions::network(configuration.clone(), tls) };
+        let options = ServerOptions {
+            log_file: log,
+            epoch: job_store.as_ref().map(|store| store.epoch()),
+            job_store: job_store.clone().map(|store| store as Arc<dyn JobStore>),
+            ..ServerOptions::network(configuration.clone(), tls)
+        };
         let job_manager = JobManagerServer::start(options).await?;
         let rest = rest::serve(rest_options(&configuration, &rest_token)?, Arc::new(job_manager.clone())).await?;
+        if !rest.address().ip().is_loopback() {
+            tracing::warn!(
+                address = %rest.address(),
+                "the REST API speaks plain HTTP beyond this host: its token can be read on the way. With \
+                 rest.bind-address=127.0.0.1 it is reached through an ssh tunnel alone"
+            );
+        }
         let port = job_manager.rpc_address().map_or(0, |address| address.port());
         let ready = Ready {
             address: format!("{}:{port}", rpc_host(&configuration)?),
             rest: Some(format!("http://{}:{}", rest_host(&configuration)?, rest.address().port())),
         };
+        job_store.iter().for_each(|store| store.say_who(&ready.address));
         tracing::info!(
             address = ready.address,
             rest = ready.rest,
@@ -41,7 +54,7 @@ pub(crate) fn run(start: JobManagerStart) -> Result<(), DaemonError> {
 }
 
 /// Where jobs are kept for the next JobManager, when the user names a folder.
-fn job_store(configuration: &Configuration) -> Result<Option<Arc<dyn JobStore>>, DaemonError> {
+fn job_store(configuration: &Configuration) -> Result<Option<Arc<LocalJobStore>>, DaemonError> {
     let key = &options::HIGH_AVAILABILITY_STORAGE_DIR;
     let Some(folder) = configuration.get(key)? else { return Ok(None) };
     let path = folder.strip_prefix("file://").unwrap_or(&folder);
@@ -52,7 +65,7 @@ fn job_store(configuration: &Configuration) -> Result<Option<Arc<dyn JobStore>>,
         )
         .into());
     }
-    Ok(Some(Arc::new(LocalJobStore::open(Path::new(path))?)))
+    Ok(Some(Arc::new(LocalJobStore::take_over(Path::new(path), epoch_of_now())?)))
 }
 
 fn rest_options(configuration: &Configuration, token: &RestToken) -> Result<RestOptions, DaemonError> {
