@@ -5,6 +5,7 @@ use flink_graph::{AccumulatorValue, JobStatus};
 use flink_protocol::client::{ClientResponseBody, JobResult};
 
 use crate::jobs::JobSpec;
+use crate::store::NOT_KEPT;
 use crate::world::World;
 
 /// A client with one job.
@@ -13,6 +14,8 @@ pub(crate) struct Client {
     pub(crate) phase: Phase,
     pub(crate) cancels: bool,
     pub(crate) number: u64,
+    /// How its job ended.
+    pub(crate) told: Option<Box<JobResult>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +38,10 @@ impl World {
             Phase::Waiting => {
                 ClientCall::RequestJobResult { job: client.spec.graph.job_id, wait: Duration::from_secs(5) }
             }
+            // Whoever asks again hears the same, as long as it is kept.
+            Phase::Ended(_) if self.store.is_some() => {
+                ClientCall::RequestJobResult { job: client.spec.graph.job_id, wait: Duration::ZERO }
+            }
             Phase::Ended(_) | Phase::GaveUp => return,
         };
         let cancel = client.cancels && client.phase == Phase::Waiting && self.chance(200);
@@ -44,24 +51,42 @@ impl World {
             self.happened("cancel asked for");
             self.request(index, ClientCall::CancelJob(job));
         }
-        let pause = Duration::from_millis(3000 + self.random.below(3000));
+        let ended = matches!(self.clients[index].phase, Phase::Ended(_));
+        let pause = Duration::from_millis(3000 + self.random.below(if ended { 20_000 } else { 3000 }));
         self.client_later(index, pause);
     }
 
     pub(crate) fn client_answered(&mut self, index: usize, body: Result<ClientResponseBody, String>) {
         let resubmits = self.random.below(4) > 0;
+        let kept = self.store.is_some();
         let client = &mut self.clients[index];
         match (&client.phase, body) {
             (Phase::Submitting, Ok(ClientResponseBody::JobSubmitSuccess(_))) => {
                 client.phase = Phase::Waiting;
                 self.client_later(index, Duration::from_millis(1));
             }
+            (Phase::Submitting, Ok(ClientResponseBody::JobSubmitFailure(reason))) if reason == NOT_KEPT => {
+                // It finds the JobManager that has taken over.
+                self.client_links[index].take().iter().for_each(|link| self.close_by_peer(*link));
+            }
             (Phase::Submitting, Ok(ClientResponseBody::JobSubmitFailure(reason))) => {
                 self.violation(format!("a good job was refused: {reason}"));
             }
             (Phase::Waiting, Ok(ClientResponseBody::JobResult(result))) => {
                 client.phase = Phase::Ended(result.status);
+                client.told = Some(result.clone());
                 self.check_result(index, &result);
+            }
+            (Phase::Ended(_), Ok(ClientResponseBody::JobResult(result))) if kept => {
+                if client.told.as_ref().is_some_and(|told| *told == result) {
+                    return self.happened("result told again");
+                }
+                let told = client.told.take();
+                self.violation(format!("a client was told {told:?}, and now {result:?}"));
+            }
+            (Phase::Waiting | Phase::Ended(_), Err(reason)) if kept => {
+                let job = client.spec.graph.job_id;
+                self.violation(format!("job {job} was forgotten: {reason}"));
             }
             // The JobManager was restarted and has forgotten the job.
             (Phase::Waiting, Err(_)) if resubmits => client.phase = Phase::Submitting,

@@ -62,11 +62,23 @@ impl World {
     }
 
     pub(crate) fn kill_job_manager(&mut self) {
+        if self.store.is_some() && self.zombie.is_none() && self.random.below(2) == 0 {
+            return self.stop_job_manager();
+        }
         if self.job_manager.take().is_none() {
             return;
         }
         self.happened("JobManager killed");
-        let links: Vec<ConnectionId> = self.links.keys().copied().collect();
+        self.writer_is_gone();
+        self.links_break(self.epoch);
+        let pause = Duration::from_millis(100 + self.random.below(8_000));
+        self.after(pause, Item::JobManagerStarts);
+    }
+
+    /// The JobManager of an epoch is gone.
+    pub(crate) fn links_break(&mut self, epoch: u64) {
+        let links: Vec<ConnectionId> =
+            self.links.iter().filter(|(_, link)| link.epoch == epoch).map(|(connection, _)| *connection).collect();
         for connection in links {
             if let Some(link) = self.links.get_mut(&connection) {
                 link.at_job_manager = false;
@@ -74,8 +86,6 @@ impl World {
             let pause = Duration::from_millis(self.random.below(100));
             self.after(pause, Item::LinkLost(connection));
         }
-        let pause = Duration::from_millis(100 + self.random.below(8_000));
-        self.after(pause, Item::JobManagerStarts);
     }
 
     pub(crate) fn kill_some_client(&mut self) {

@@ -24,7 +24,13 @@ mod network;
 /// What goes wrong.
 mod faults;
 
-/// Time, the JobManager, and what must hold at the end.
+/// The JobManager, and who speaks to it.
+mod leader;
+
+/// What outlives a JobManager, and JobManagers that outlive their reign.
+mod store;
+
+/// Time, and what must hold at the end.
 mod world;
 
 use world::{Mutation, Report, World};
@@ -103,6 +109,16 @@ fn splits_that_do_not_come_back_are_noticed() {
 #[test]
 fn a_job_that_does_not_end_is_noticed() {
     assert_noticed(Mutation::FinishedNeverHeard, "has not ended");
+}
+
+#[test]
+fn a_store_that_forgets_is_noticed() {
+    assert_noticed(Mutation::StoreForgets, "was forgotten");
+}
+
+#[test]
+fn a_replaced_job_manager_that_tells_results_is_noticed() {
+    assert_noticed(Mutation::ZombieTells, "was told");
 }
 
 #[test]

@@ -10,7 +10,7 @@ impl World {
         self.job_manager.as_ref()?;
         let connection = ConnectionId(self.next_link);
         self.next_link += 1;
-        self.links.insert(connection, Link { peer, at_job_manager: true, at_peer: true });
+        self.links.insert(connection, Link { peer, epoch: self.epoch, at_job_manager: true, at_peer: true });
         let address = format!("{peer:?}");
         self.job_manager_event(jm::Event::Connected { connection, address });
         Some(connection)
@@ -41,7 +41,7 @@ impl World {
     pub(crate) fn tell_job_manager_of_loss(&mut self, connection: ConnectionId) {
         if self.links.get(&connection).is_some_and(|link| link.at_job_manager) {
             // Nothing is delivered after the loss was noticed.
-            self.job_manager_event(jm::Event::Disconnected { connection });
+            self.event_of_link(connection, jm::Event::Disconnected { connection });
         }
         if let Some(link) = self.links.get_mut(&connection) {
             link.at_job_manager = false;

@@ -3,18 +3,17 @@ use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
 use flink_appmaster::job_manager::random::Random;
-use flink_appmaster::job_manager::{
-    self as jm, ClientCall, ConnectionId, JobManager, JobManagerConfig, Now, TokenFile,
-};
-use flink_graph::{Configuration, ExecutionAttemptId, ExecutionState, JobId};
+use flink_appmaster::job_manager::{self as jm, ClientCall, ConnectionId, JobManager};
+use flink_graph::{Configuration, ExecutionAttemptId, JobId};
 use flink_protocol::Envelope;
 use flink_protocol::client::ClientResponseBody;
-use flink_protocol::task_manager::{ToJobManager, ToTaskManager};
+use flink_protocol::task_manager::ToTaskManager;
 use flink_protocol::worker::{FromWorker, ToWorker};
 use flink_taskmanager::task_manager::{self as tm, TaskManagerCore, WorkerId};
 
 use crate::clients::{Client, Phase};
 use crate::jobs::random_job;
+use crate::store::{Store, Zombie};
 use crate::workers::{Output, Worker, WorkerKey};
 
 /// What is broken on purpose, to see that it is noticed.
@@ -26,6 +25,8 @@ pub(crate) enum Mutation {
     SplitsNotGivenBack,
     FinishedNeverHeard,
     WorkersNeverStop,
+    StoreForgets,
+    ZombieTells,
 }
 
 /// How much goes wrong in a run; chances are in thousandths.
@@ -96,6 +97,12 @@ impl Report {
             "job restarted",
             "tokens renewed",
             "tokens not stored",
+            "job taken over",
+            "result told again",
+            "write lost",
+            "write without a writer",
+            "JobManager stood still",
+            "job ended under a replaced JobManager",
         ] {
             assert!(self.counts.get(what).is_some_and(|times| *times > 20), "{what}: hardly ever");
         }
@@ -111,6 +118,8 @@ pub(crate) enum Peer {
 
 pub(crate) struct Link {
     pub(crate) peer: Peer,
+    /// To which JobManager.
+    pub(crate) epoch: u64,
     /// Whether each end still thinks that it is open.
     pub(crate) at_job_manager: bool,
     pub(crate) at_peer: bool,
@@ -143,6 +152,11 @@ pub(crate) enum Item {
     ClientTurn(usize),
     NewTokens,
     TokensStored(usize, u64, u64, u64),
+    /// Under this epoch, the write of this number.
+    Written(u64, u64),
+    ZombieGoesOn(u64),
+    ZombieTick(u64),
+    ZombieEnds(u64),
 }
 
 /// The whole cluster, and its time.
@@ -159,6 +173,9 @@ pub(crate) struct World {
     pub(crate) agenda: BTreeMap<(Duration, u64), Item>,
     pub(crate) next: u64,
     pub(crate) job_manager: Option<JobManager>,
+    /// What outlives it, in half of the runs.
+    pub(crate) store: Option<Store>,
+    pub(crate) zombie: Option<Zombie>,
     pub(crate) job_manager_since: Duration,
     pub(crate) job_manager_tick: Option<Duration>,
     pub(crate) epoch: u64,
@@ -173,7 +190,7 @@ pub(crate) struct World {
     /// Decides about tokens alone.
     pub(crate) chance_of_tokens: Random,
     /// How often the present JobManager was given tokens.
-    tokens: u64,
+    pub(crate) tokens: u64,
 }
 
 pub(crate) fn configuration() -> Configuration {
@@ -200,6 +217,8 @@ impl World {
             agenda: BTreeMap::new(),
             next: 0,
             job_manager: None,
+            store: (seed % 2 == 1).then(Store::default),
+            zombie: None,
             job_manager_since: Duration::ZERO,
             job_manager_tick: None,
             epoch: 0,
@@ -226,7 +245,7 @@ impl World {
         for number in 0..1 + self.random.below(5) {
             let spec = random_job(&mut self.random, number);
             let cancels = self.random.below(6) == 0;
-            self.clients.push(Client { spec, phase: Phase::Submitting, cancels, number: 0 });
+            self.clients.push(Client { spec, phase: Phase::Submitting, cancels, number: 0, told: None });
             self.client_links.push(None);
             let start = Duration::from_millis(self.random.below(10_000));
             self.after(start, Item::ClientTurn(number as usize));
@@ -267,7 +286,8 @@ impl World {
     }
 
     pub(crate) fn idle(&self) -> bool {
-        self.job_manager.as_ref().is_some_and(|job_manager| job_manager.overview().jobs_running == 0)
+        let rests = |job_manager: &JobManager| job_manager.overview().jobs_running == 0;
+        self.zombie.is_none() && self.job_manager.as_ref().is_some_and(rests)
     }
 
     pub(crate) fn jobs_must_have_ended(&mut self) {
@@ -312,7 +332,7 @@ impl World {
         match item {
             Item::ToJobManager(link, event) => {
                 if self.links.get(&link).is_some_and(|link| link.at_job_manager) {
-                    self.job_manager_event(*event);
+                    self.event_of_link(link, *event);
                 }
             }
             Item::JobManagerTick => {
@@ -344,80 +364,13 @@ impl World {
             Item::TaskStep(key, attempt) => self.task_step(key, attempt),
             Item::ClientTurn(index) => self.client_turn(index),
             Item::NewTokens => self.renew_tokens(),
+            Item::Written(epoch, number) => self.written(epoch, number),
+            Item::ZombieGoesOn(epoch) => self.zombie_goes_on(epoch),
+            Item::ZombieTick(epoch) => self.zombie_ticks(epoch),
+            Item::ZombieEnds(epoch) => self.zombie_ends(epoch),
             Item::TokensStored(index, life, epoch, version) => {
                 self.task_manager_event(index, life, tm::Event::TokensStored { epoch, version });
             }
-        }
-    }
-
-    // --- the JobManager ---
-
-    pub(crate) fn start_job_manager(&mut self) {
-        self.epoch += 1;
-        self.tokens = 0;
-        self.job_manager_since = self.now;
-        if let Ok(config) = JobManagerConfig::from_configuration(&configuration()) {
-            self.job_manager = Some(JobManager::new(config, self.epoch, self.seed ^ self.epoch));
-        }
-        self.job_manager_event(jm::Event::Tick);
-    }
-
-    fn renew_tokens(&mut self) {
-        if !self.faults_go_on() {
-            return;
-        }
-        if self.job_manager.is_some() {
-            self.tokens += 1;
-            self.happened("tokens renewed");
-            self.job_manager_event(jm::Event::DelegationTokens(TokenFile(vec![0])));
-        }
-        let pause = Duration::from_millis(500 + self.chance_of_tokens.below(20_000));
-        self.after(pause, Item::NewTokens);
-    }
-
-    pub(crate) fn job_manager_event(&mut self, event: jm::Event) {
-        let finished = |event: &jm::Event| match event {
-            jm::Event::FromTaskManager { envelope, .. } => matches!(
-                &envelope.message,
-                ToJobManager::UpdateTaskExecutionState(update) if update.state == ExecutionState::Finished
-            ),
-            _ => false,
-        };
-        if self.mutation == Mutation::FinishedNeverHeard && finished(&event) {
-            return;
-        }
-        self.log("JobManager", &event);
-        let Some(job_manager) = &mut self.job_manager else { return };
-        let elapsed = self.now - self.job_manager_since;
-        let now = Now { elapsed, timestamp: self.now.as_millis() as i64 };
-        let actions = job_manager.on_event(now, event);
-        let deadline = job_manager.next_deadline().map(|at| at.max(elapsed) + self.job_manager_since);
-        actions.into_iter().for_each(|action| self.job_manager_acts(action));
-        if let Some(at) = deadline.filter(|at| self.job_manager_tick.is_none_or(|set| *at < set)) {
-            self.job_manager_tick = Some(at);
-            self.after(at - self.now, Item::JobManagerTick);
-        }
-    }
-
-    pub(crate) fn job_manager_acts(&mut self, action: jm::Action) {
-        self.log("  does", &action);
-        match action {
-            jm::Action::SendToTaskManager { connection, envelope } => {
-                self.carry(|| Item::ToTaskManager(connection, envelope.clone()));
-            }
-            jm::Action::RespondToClient { connection, body, .. } => {
-                self.carry(|| Item::ToClient(connection, body.clone()));
-            }
-            jm::Action::CloseConnection { connection } => {
-                if let Some(link) = self.links.get_mut(&connection) {
-                    link.at_job_manager = false;
-                    self.after(Duration::from_millis(5), Item::LinkLost(connection));
-                }
-            }
-            jm::Action::JobStatusChanged { status: flink_graph::JobStatus::Restarting, .. } => {
-                self.happened("job restarted");
-            }
-            jm::Action::JobTerminated { .. } | jm::Action::JobStatusChanged { .. } => {}
         }
     }
 
