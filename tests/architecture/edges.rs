@@ -92,6 +92,7 @@ mod tests {
             folder: folder.to_owned(),
             description: String::new(),
             dependencies: dependencies.iter().map(dependency).collect(),
+            foreign: Vec::new(),
         }
     }
 

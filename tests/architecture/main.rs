@@ -7,11 +7,17 @@ mod workspace;
 /// Which crate may depend on which.
 mod edges;
 
+/// Which crates from outside are whose.
+mod foreign;
+
 /// What every manifest must say.
 mod manifests;
 
 /// Names and contents of source files.
 mod sources;
+
+/// How long source files are.
+mod lengths;
 
 use workspace::Workspace;
 
@@ -22,6 +28,16 @@ fn hold(rule: &str, violations: &[String]) {
 #[test]
 fn dependencies_point_along_a_records_way() {
     hold("dependencies between crates", &edges::violations(&Workspace::load().packages));
+}
+
+#[test]
+fn crates_from_outside_are_where_they_belong() {
+    hold("dependencies from outside", &foreign::violations(&Workspace::load().packages));
+}
+
+#[test]
+fn what_is_handed_over_has_no_io() {
+    hold("input and output", &foreign::io(&Workspace::load()));
 }
 
 #[test]
@@ -40,6 +56,11 @@ fn operators_have_no_clock_but_their_contexts() {
 }
 
 #[test]
-fn files_are_short_and_finished() {
-    hold("source files", &sources::bad_contents(&Workspace::load()));
+fn files_are_finished() {
+    hold("source files", &sources::unfinished(&Workspace::load()));
+}
+
+#[test]
+fn files_are_short() {
+    hold("lengths of source files", &lengths::violations(&Workspace::load()));
 }

@@ -18,6 +18,8 @@ pub(crate) struct Package {
     pub(crate) description: String,
     /// Folders of the crates of this workspace that it depends on.
     pub(crate) dependencies: Vec<Dependency>,
+    /// Names of the crates from outside that it depends on, and whether only its tests do.
+    pub(crate) foreign: Vec<(String, bool)>,
 }
 
 /// One crate that another depends on.
@@ -78,11 +80,15 @@ impl Package {
             let folder = folder(Path::new(dependency["path"].as_str()?))?;
             Some(Dependency { folder, dev: dependency["kind"] == "dev" })
         };
+        let foreign = |dependency: &Value| {
+            dependency["path"].is_null().then(|| (text(&dependency["name"]).to_owned(), dependency["kind"] == "dev"))
+        };
         Self {
             name: text(&package["name"]).to_owned(),
             folder: manifest.parent().and_then(folder).expect("members are below the root"),
             description: package["description"].as_str().unwrap_or_default().to_owned(),
             dependencies: list(&package["dependencies"]).iter().filter_map(dependency).collect(),
+            foreign: list(&package["dependencies"]).iter().filter_map(foreign).collect(),
         }
     }
 }
