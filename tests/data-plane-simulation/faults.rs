@@ -293,7 +293,7 @@ fn check_fault(kind: FaultKind, right: impl Fn(&Outcome)) {
 }
 
 #[test]
-fn a_cancelled_job_ends() {
+fn a_canceled_job_ends() {
     check_fault(FaultKind::CancelJob, |outcome| {
         for (_, failure) in &outcome.failures {
             assert!(matches!(failure.kind, FailureKind::PartitionUnavailable { .. }), "{failure:?}");

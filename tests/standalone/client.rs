@@ -3,7 +3,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use flink_graph::{Artifact, Configuration, JobGraph, JobId, JobStatus};
+use flink_graph::{Artifact, JobGraph, JobId, JobStatus};
 use flink_protocol::client::{ClientRequest, ClientRequestBody, ClientResponse, ClientResponseBody};
 use flink_protocol::program::{
     MODE_VARIABLE, OUTCOME_VARIABLE, PLAN_MODE, PlanOutcome, ProgramRequest, REQUEST_VARIABLE,
@@ -74,7 +74,7 @@ impl Client {
 pub(crate) fn graph(cluster: &Cluster, arguments: &[&str]) -> JobGraph {
     cluster.misbehave(&[], &["trivial"]).expect(0, &[]);
     let [request, outcome] = ["request", "outcome"].map(|name| cluster.path().join(name));
-    let wanted = ProgramRequest { configuration: Configuration::default() };
+    let wanted = ProgramRequest::default();
     fs::write(&request, wire::encode(&wanted).unwrap()).unwrap();
     let planned = Command::new(MISBEHAVE)
         .args(arguments)

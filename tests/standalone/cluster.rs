@@ -77,6 +77,12 @@ impl Cluster {
         self.spawn(words).wait()
     }
 
+    /// The same with a variable of the environment.
+    #[track_caller]
+    pub(crate) fn call_with(&self, variable: &str, value: &str, words: &[&str]) -> Ended {
+        Running::start(self.command(words).env(variable, value)).wait()
+    }
+
     /// Runs one of the misbehaving programs to its end.
     #[track_caller]
     pub(crate) fn misbehave(&self, options: &[&str], arguments: &[&str]) -> Ended {
@@ -142,6 +148,12 @@ impl Cluster {
         get(&self.rest_address(), path)
     }
 
+    /// The whole answer of the REST API to a PATCH with this token.
+    #[track_caller]
+    pub(crate) fn patch(&self, path: &str, token: &str) -> String {
+        exchange(&self.rest_address(), "PATCH", path, &format!("Authorization: Bearer {token}\r\n"))
+    }
+
     /// Waits until all tasks of the newest job run, and gives its id.
     #[track_caller]
     pub(crate) fn wait_until_running(&self) -> String {
@@ -187,15 +199,21 @@ pub(crate) fn get(address: &str, path: &str) -> Value {
 /// The same as it is.
 #[track_caller]
 pub(crate) fn get_text(address: &str, path: &str) -> String {
-    let mut socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    socket.write_all(head.as_bytes()).unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
+    let answer = exchange(address, "GET", path, "");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{path}: {answer}");
     body.to_owned()
+}
+
+#[track_caller]
+fn exchange(address: &str, method: &str, path: &str, header: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n{header}Connection: close\r\n\r\n");
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// The lines of all files of a folder that are no hidden ones, sorted; none when there is no folder.

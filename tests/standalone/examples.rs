@@ -68,6 +68,26 @@ fn examples_give_the_same_in_one_process() {
     assert_eq!(results(&Cluster::none(), &["-t", "local", "-p", "2"], "local"), expected());
 }
 
+/// A line for each state of each task, with the task that it is about; nothing where it is not asked for.
+#[test]
+fn the_engine_logs_in_programs_that_are_told_to() {
+    let cluster = Cluster::none();
+    let tour = program("cluster_tour");
+    let run = |filter: &str| {
+        cluster
+            .call_with("FLINK_YARN_LOG", filter, &["run", "-t", "local", &tour, "--last", "10"])
+            .expect(0, &[])
+            .stderr
+    };
+    let told = run("flink_taskmanager=debug");
+    let states = told.lines().filter(|line| line.contains("task is in a new state state=RUNNING"));
+    for line in states.clone() {
+        assert!(["task{job=", "vertex=", "subtask=", "attempt=0}"].iter().all(|part| line.contains(part)), "{line}");
+    }
+    assert!(states.count() > 2, "{told}");
+    assert!(!run("warn").contains("task{"));
+}
+
 #[test]
 fn examples_give_the_same_on_one_task_manager() {
     // The tour needs four slots.

@@ -44,7 +44,7 @@ fn an_interrupted_program_cancels_its_jobs_and_leaves_nothing() {
         signal(by, running.pid());
         let ended = running.wait();
         assert_eq!(ended.stdout, "", "nobody is asked");
-        ended.expect(130, &["Cancelling job counts (", "was canceled"]);
+        ended.expect(130, &["Canceling job counts (", "was canceled"]);
         assert!(listing(&output).is_empty(), "{by}: {:?}", listing(&output));
     }
 }
@@ -55,7 +55,7 @@ fn a_second_signal_leaves_at_once() {
     let running = cluster.spawn(&[&LOCAL[..], &[MISBEHAVE, "nap", "600000"]].concat());
     eventually("the job runs", || running.said().contains("is RUNNING"));
     signal("INT", running.pid());
-    eventually("it is being cancelled", || running.said().contains("Cancelling job nap ("));
+    eventually("it is being canceled", || running.said().contains("Canceling job nap ("));
     signal("INT", running.pid());
     running.wait().expect(130, &["had not ended when its process did"]);
 }
@@ -111,21 +111,21 @@ fn asks(cluster: &Cluster, options: &[&str], answer: &str) {
     running.types(answer);
     let ended = running.wait();
     assert_eq!(ended.code, Some(130), "{}", ended.stdout);
-    assert!(ended.stdout.contains("Cancelling job endless ("), "{}", ended.stdout);
+    assert!(ended.stdout.contains("Canceling job endless ("), "{}", ended.stdout);
     assert!(ended.stdout.contains("was canceled"), "{}", ended.stdout);
     let widest = ended.stdout.lines().filter(|line| line.contains(" out")).map(|line| line.trim_end().chars().count());
     assert!(widest.max().unwrap() <= 80 + 12, "a line and the codes before it: {}", ended.stdout);
 }
 
 #[test]
-fn a_terminal_shows_a_local_job_and_asks_before_it_is_cancelled() {
+fn a_terminal_shows_a_local_job_and_asks_before_it_is_canceled() {
     let cluster = Cluster::none();
     asks(&cluster, &LOCAL, "y\n");
     asks(&cluster, &LOCAL, "\x03");
 }
 
 #[test]
-fn a_terminal_shows_a_remote_job_and_asks_before_it_is_cancelled() {
+fn a_terminal_shows_a_remote_job_and_asks_before_it_is_canceled() {
     let cluster = Cluster::start(1, 2, &[]);
     asks(&cluster, &["run", "-p", "2"], "y\n");
     asks(&cluster, &["run", "-p", "2"], "\x03");

@@ -61,6 +61,10 @@ fn a_killed_worker_fails_a_job_without_restarts() {
     let (job, ended) = disturb(&mut cluster, &NO_RESTARTS, &output, kill_worker);
     ended.expect(1, &["SIGKILL"]);
     assert_eq!(cluster.state(&job), "FAILED");
+    // The other worker has lost its connection to it, and says so where the job's log is.
+    let connection = format!("a data connection ended job={job}");
+    let logged = || cluster.call(&["logs", "--job", &job]).expect(0, &[]).stdout.contains(&connection);
+    eventually("the broken connection is in the log", logged);
     assert!(visible(&output).is_empty(), "half a result was published");
     cluster.misbehave(&["-p", "2"], &["trivial"]).expect(0, &[]);
 }
@@ -108,6 +112,20 @@ fn a_stopped_task_manager_does_no_harm_when_it_goes_on() {
     });
     assert_recovered(&cluster, &job, ended, &output);
     cluster.wait_for_task_managers(3);
+    let log = cluster.call(&["logs", "--jobmanager"]).expect(0, &[]).stdout;
+    let said = |what: &str| log.lines().filter(|line| line.contains(what)).collect::<Vec<_>>();
+    assert_eq!(said("INFO").iter().filter(|line| line.contains("TaskManager registered")).count(), 4, "{log}");
+    assert!(
+        matches!(said("TaskManager lost")[..], [line] if line.contains("WARN") && line.contains("no heartbeat")),
+        "{log}"
+    );
+    let failed = said("task failed");
+    assert!(
+        failed
+            .iter()
+            .any(|line| ["WARN", &job, "vertex=", "subtask=", "attempt=0"].iter().all(|part| line.contains(part))),
+        "{log}"
+    );
     let pids = cluster.pids();
     eventually("no worker is left", || pids[1..].iter().all(|pid| children(*pid).is_empty()));
     cluster.misbehave(&["-p", "3"], &["trivial"]).expect(0, &[]);
@@ -167,8 +185,37 @@ fn a_kept_job_goes_on_under_the_job_manager_that_follows() {
     ended.expect(0, &["lost the connection to the JobManager", "finished in"]);
     assert_eq!(lines(&output), undisturbed());
     assert_eq!(cluster.state(&job), "FINISHED");
-    let left = std::fs::read_dir(store.path()).unwrap().count();
-    assert!(left <= 2, "{left} files are kept of one job that has ended");
+    let folders =
+        std::fs::read_dir(store.path()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let [jobs] = folders.collect::<Vec<_>>().try_into().expect("the last JobManager's folder is the only one");
+    let left = std::fs::read_dir(jobs).unwrap().count();
+    assert_eq!(left, 1, "the result alone is kept of a job that has ended");
+}
+
+/// One that stands still is not dead, and may go on at any time: its jobs are run by nobody else meanwhile.
+#[test]
+fn kept_jobs_are_run_by_one_job_manager_at_a_time() {
+    let store = tempfile::tempdir().unwrap();
+    let kept = format!("high-availability.storageDir={}", store.path().display());
+    let mut cluster = Cluster::start(1, 2, &[&kept]);
+    let output = cluster.place("out");
+    let configuration = cluster.place("flink-yarn/jobmanager");
+    let (job, ended) = disturb(&mut cluster, &RESTARTS, &output, |cluster| {
+        let first = cluster.pid(0);
+        let another = || {
+            let words =
+                ["jobmanager", "--config-dir", &configuration, "-D", "jobmanager.rpc.port=0", "-D", "rest.port=0"];
+            let used = format!("another JobManager uses it (process {first} on ");
+            cluster.call(&words).expect(1, &[&used, "high-availability.storageDir"]);
+        };
+        another();
+        signal("STOP", first);
+        another();
+        signal("CONT", first);
+    });
+    ended.expect(0, &["finished in"]);
+    assert_eq!(lines(&output), undisturbed());
+    assert_eq!(cluster.state(&job), "FINISHED");
 }
 
 #[test]

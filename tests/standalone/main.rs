@@ -30,6 +30,9 @@ mod killing;
 /// Ctrl-C and SIGTERM, at a terminal and without one.
 mod interrupting;
 
+/// Sources that are faster than sinks.
+mod backpressure;
+
 /// Full disks.
 mod disks;
 

@@ -34,6 +34,7 @@ fn main() -> Result<(), BoxError> {
         ["counts", output, events, rate] => counts(&env, output, events.parse()?, rate.parse()?),
         ["lines", output, number] => lines(&env, output, number.parse()?),
         ["shuffle", number] => shuffles(&env, number.parse()?),
+        ["swamp", number] => swamps(&env, number.parse()?),
         _ => return Err(format!("there is no program {words:?}").into()),
     }
     env.execute(words[0])?;
@@ -248,4 +249,31 @@ fn lines(env: &StreamExecutionEnvironment, output: &str, number: u64) {
 fn shuffles(env: &StreamExecutionEnvironment, number: u64) {
     env.set_runtime_mode(RuntimeMode::Batch);
     env.from_sequence(1, number).map(long_line).rebalance().map(|line| line.len() as u64).discard();
+}
+
+/// Reads a line of 10 kB now and then, and counts them.
+#[derive(Clone, Default)]
+struct Slow(Option<LongCounter>);
+
+impl ProcessFunction<String> for Slow {
+    type Out = u64;
+
+    fn open(&mut self, context: &RuntimeContext) -> Result<(), BoxError> {
+        self.0 = Some(context.long_counter("seen")?);
+        Ok(())
+    }
+
+    fn process(&mut self, line: String, _: &mut ProcessContext<'_>, _: &mut impl Output<u64>) -> Result<(), BoxError> {
+        std::thread::sleep(Duration::from_millis(1));
+        if let Some(seen) = self.0.as_mut().filter(|_| line.len() == 10_000) {
+            seen.add(1);
+        }
+        Ok(())
+    }
+}
+
+/// Makes lines much faster than they are taken.
+fn swamps(env: &StreamExecutionEnvironment, number: u64) {
+    let lines = env.from_sequence(1, number).map(|number| format!("{number:0>10000}"));
+    lines.rebalance().process(Slow::default()).blocking().discard();
 }

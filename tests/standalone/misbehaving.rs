@@ -53,7 +53,7 @@ fn ctrl_c_cancels() {
     let running = cluster.start_misbehaving(&[], &["endless"]);
     let job = cluster.wait_until_running();
     signal("INT", running.pid());
-    running.wait().expect(130, &["Cancelling job", "was canceled"]);
+    running.wait().expect(130, &["Canceling job", "was canceled"]);
     assert_eq!(cluster.state(&job), "CANCELED");
     assert_unharmed(&cluster);
 }

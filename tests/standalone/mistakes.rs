@@ -1,3 +1,5 @@
+use std::os::unix::fs::DirBuilderExt;
+
 use serde_json::Value;
 
 use crate::cluster::{Cluster, lines};
@@ -66,9 +68,9 @@ fn what_is_told_as_json_is_json() {
     assert_eq!(told(&[&["info"], &json[..], &[MISBEHAVE, "endless"]].concat(), 0)["name"], "endless");
     let detached = told(&[&["run", "-d"], &json[..], &[MISBEHAVE, "endless"]].concat(), 0);
     let job = detached["job-id"].as_str().unwrap().to_owned();
-    assert_eq!(told(&[&["cancel"], &json[..], &[&job]].concat(), 0)["cancelling"], true);
+    assert_eq!(told(&[&["cancel"], &json[..], &[&job]].concat(), 0)["canceling"], true);
     eventually("it is canceled", || cluster.state(&job) == "CANCELED");
-    assert_eq!(told(&[&["cancel"], &json[..], &[&job]].concat(), 0)["cancelling"], false);
+    assert_eq!(told(&[&["cancel"], &json[..], &[&job]].concat(), 0)["canceling"], false);
     assert_eq!(cluster.call(&["cancel", &job]).expect(0, &[]).stdout, format!("Job {job} is CANCELED already\n"));
     // An error is the last line of standard error.
     let error_of = |words: &[&str], code: i64| {
@@ -119,6 +121,38 @@ fn a_task_manager_is_ready_when_it_has_registered() {
     assert_eq!(alone.stdout, "");
 }
 
+/// As docs/standalone.md says.
+#[test]
+fn a_task_manager_by_hand_needs_five_files() {
+    let cluster = Cluster::start(1, 1, &[]);
+    let (from, keys) = (cluster.path().join("flink-yarn/security"), cluster.path().join("keys"));
+    std::fs::DirBuilder::new().mode(0o700).create(&keys).unwrap();
+    for file in ["authority.pem", "taskmanager.pem", "taskmanager-key.pem", "worker.pem", "worker-key.pem"] {
+        std::fs::copy(from.join(file), keys.join(file)).unwrap();
+    }
+    let (security, slots) = (format!("security.directory={}", keys.display()), "taskmanager.numberOfTaskSlots=4");
+    let _another = cluster.spawn(&["taskmanager", "-m", &cluster.address(), "-D", &security, "-D", slots]);
+    cluster.wait_for_task_managers(2);
+    cluster.misbehave(&["-p", "5"], &["trivial"]).expect(0, &[]);
+}
+
+/// As root, too, for whom every folder is writable.
+#[test]
+fn a_target_in_which_nothing_can_be_written_is_refused_before_anything_runs() {
+    let cluster = Cluster::start(1, 1, &[]);
+    let wordcount = program("wordcount");
+    let input = cluster.place("in.txt");
+    std::fs::write(&input, "to be").unwrap();
+    for options in [&["-t", "local"][..], &["-d"]] {
+        let words = [&["run"], options, &[&wordcount, "--input", &input, "--output", "/proc/out"]].concat();
+        let told = cluster.call(&words);
+        assert!(matches!(told.code, Some(1 | 4)), "{told:?}");
+        assert!(told.stderr.contains("/proc/out") && told.stderr.contains("nothing can be written there"), "{told:?}");
+    }
+    assert_eq!(cluster.rest("/v1/jobs/overview")["jobs"].as_array().unwrap().len(), 0);
+    assert_eq!(std::fs::read_dir(cluster.path()).unwrap().count(), 2, "something is left of the attempt");
+}
+
 #[test]
 fn what_is_not_text_fails_is_replaced_or_is_left_out() {
     let cluster = Cluster::none();
@@ -133,6 +167,6 @@ fn what_is_not_text_fails_is_replaced_or_is_left_out() {
     run(&[]).expect(1, &["byte 8", "TextFileSource::on_invalid_utf8 is --invalid-utf8 here"]);
     run(&["--invalid-utf8", "replace"]).expect(0, &[]);
     assert_eq!(lines(&output), ["be 1", "not 1", "or 1", "to 1"]);
-    run(&["--invalid-utf8", "skip"]).expect(0, &[]);
+    run(&["--invalid-utf8", "skip"]).expect(0, &["  skipped_lines: 1", "left out that are not UTF-8: 1"]);
     assert_eq!(lines(&output), ["be 1", "to 1"]);
 }

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use crate::cluster::{Cluster, get, get_text};
-use crate::process::{eventually, signal};
+use crate::process::{children, eventually, signal};
 
 /// A metric by its name.
 fn metric(address: &str, path: &str, id: &str) -> f64 {
@@ -105,6 +105,44 @@ fn prometheus(rest: &str, job: &str) {
     assert!(positive("flink_jobmanager_job_uptime", job), "{}", told());
     assert!(positive("flink_taskmanager_taskSlotsTotal", ""), "{}", told());
     eventually("records are counted", || positive("flink_taskmanager_job_task_numRecordsOut", job));
+}
+
+#[test]
+fn figures_of_processors_and_network_are_told() {
+    let cluster = Cluster::start(2, 1, &[]);
+    let running = cluster.start_misbehaving(&["-p", "2"], &["endless"]);
+    cluster.wait_until_running();
+    let rest = cluster.rest_address();
+    let all = get(&rest, "/v1/taskmanagers");
+    let ids: Vec<&str> =
+        all["taskmanagers"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 2, "{all}");
+    for id in ids {
+        let path = format!("/v1/taskmanagers/{id}/metrics");
+        for figure in ["JVM.CPU.Load", "JVM.CPU.Time", "Network.BytesRead", "Network.BytesWritten"] {
+            let figure = format!("Status.{figure}");
+            eventually(&figure, || metric(&rest, &path, &figure) > 0.0);
+        }
+    }
+    signal("INT", running.pid());
+    running.wait().expect(130, &["was canceled"]);
+}
+
+#[test]
+fn a_job_is_canceled_with_the_token() {
+    let cluster = Cluster::start(1, 1, &[]);
+    let running = cluster.start_misbehaving(&[], &["endless"]);
+    let job = cluster.wait_until_running();
+    let path = format!("/v1/jobs/{job}?mode=cancel");
+    assert!(cluster.patch(&path, "not the token").starts_with("HTTP/1.1 401"));
+    assert_eq!(cluster.state(&job), "RUNNING");
+    let token = std::fs::read_to_string(cluster.place("flink-yarn/security/rest-token")).unwrap();
+    let answer = cluster.patch(&path, token.trim());
+    assert!(answer.starts_with("HTTP/1.1 202") && answer.ends_with("{}"), "{answer}");
+    running.wait().expect(5, &["was canceled"]);
+    assert_eq!(cluster.state(&job), "CANCELED");
+    let task_manager = cluster.pid(1);
+    eventually("its worker ends", || children(task_manager).is_empty());
 }
 
 /// That each task came, and how it ended, with job, vertex, subtask and attempt.

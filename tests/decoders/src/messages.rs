@@ -98,7 +98,13 @@ pub fn plan_seeds() -> Vec<Vec<u8>> {
         failure: Some("Map (1/2): boom".to_owned()),
     };
     vec![
-        seed(0, &ProgramRequest { configuration: Configuration([("a".to_owned(), "b".to_owned())].into()) }),
+        seed(
+            0,
+            &ProgramRequest {
+                configuration: Configuration([("a".to_owned(), "b".to_owned())].into()),
+                tasks_run_here: true,
+            },
+        ),
         seed(1, &PlanOutcome::Graph(Box::new(graph()))),
         seed(1, &PlanOutcome::Failed("no sink".to_owned())),
         seed(2, &DriverRequest::SubmitJob(Box::new(graph()))),

@@ -11,7 +11,7 @@ const TOKEN: &str = "a-token-for-the-tests";
 /// A cluster without jobs, which notices that something was to be changed.
 #[derive(Default)]
 struct Empty {
-    cancelled: AtomicBool,
+    canceled: AtomicBool,
 }
 
 fn answer<T: Send + 'static>(value: T) -> Answer<'static, T> {
@@ -40,7 +40,7 @@ impl ClusterView for Empty {
     }
 
     fn cancel(&self, _: JobId) -> Answer<'_, Cancellation> {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.canceled.store(true, Ordering::Relaxed);
         answer(Cancellation::Accepted)
     }
 }
@@ -54,7 +54,7 @@ pub fn requests(input: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let told = runtime.block_on(probe::converse(&options, view.clone(), input));
     let has_token = input.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes());
-    assert!(has_token || !view.cancelled.load(Ordering::Relaxed), "something was changed without a token");
+    assert!(has_token || !view.canceled.load(Ordering::Relaxed), "something was changed without a token");
     if told.is_empty() {
         return;
     }
