@@ -33,10 +33,10 @@ pub(crate) struct CancelOptions {
 }
 
 #[derive(Serialize)]
-struct JsonCancelled {
+struct JsonCanceled {
     #[serde(rename = "job-id")]
     job: JobId,
-    cancelling: bool,
+    canceling: bool,
 }
 
 impl CancelOptions {
@@ -53,13 +53,13 @@ pub(crate) fn execute(options: &CancelOptions) -> Result<()> {
     let Some(answer) = block_on(cancel(&cluster, options.job))? else {
         return match options.output {
             Format::Text => output::line(format!("Job {} is CANCELED already", options.job)),
-            Format::Json => output::json(&JsonCancelled { job: options.job, cancelling: false }),
+            Format::Json => output::json(&JsonCanceled { job: options.job, canceling: false }),
         };
     };
     match answer {
         ClientResponseBody::CancellationSuccess(job) => match options.output {
-            Format::Text => output::line(format!("Cancelling job {job}")),
-            Format::Json => output::json(&JsonCancelled { job, cancelling: true }),
+            Format::Text => output::line(format!("Canceling job {job}")),
+            Format::Json => output::json(&JsonCanceled { job, canceling: true }),
         },
         ClientResponseBody::CancellationFailure(reason) => {
             Err(ClientError::failed(format!("job {} cannot be canceled", options.job))

@@ -44,7 +44,7 @@ Examples:
   flink-yarn standalone start --taskmanagers 2 --slots 2
   flink-yarn run -p 4 -d ./wordcount --input text.txt --output counts
   flink-yarn list -a
-  flink-yarn run -t yarn-application -p 4 ./wordcount --input hdfs:///text --output hdfs:///counts
+  flink-yarn run -t yarn-application ./wordcount --input hdfs:///text ...
 
 Exit codes:
   0    the job finished, the command succeeded
@@ -57,8 +57,9 @@ Exit codes:
   141  nobody reads the output any more
 With `run -t local` the exit code is the program's own.
 
-With --output json, standard output has results alone, and an error is one line of JSON, the last of
-standard error: {\"error\": {\"message\", \"causes\", \"hint\", \"exit-code\"}}.";
+With --output json, standard output has results alone, and an error is one
+line of JSON, the last of standard error:
+{\"error\": {\"message\", \"causes\", \"hint\", \"exit-code\"}}.";
 
 /// Batch and stream processing in Rust: runs programs, starts and looks after clusters.
 #[derive(Debug, Parser)]
@@ -217,6 +218,28 @@ mod tests {
         CommandLine::command().debug_assert();
         for command in CommandLine::command().get_subcommands() {
             assert!(HELP.contains(&format!("\n  {} ", command.get_name())), "{}", command.get_name());
+        }
+    }
+
+    /// A terminal has 80 columns as a rule; what is wider is broken in the middle of a line.
+    #[test]
+    fn what_stands_below_a_help_fits_a_terminal() {
+        fn check(command: &clap::Command) {
+            let below = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in below.lines() {
+                assert!(line.chars().count() < 80, "{}: {line}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&CommandLine::command());
+    }
+
+    #[test]
+    fn logs_of_a_job_manager_are_found_by_its_address_in_both_ways() {
+        for words in
+            ["logs --jobmanager", "logs --jobmanager h:1 -f", "logs --jobmanager=h:1", "logs -m h:1 --jobmanager"]
+        {
+            assert!(parse(words).is_ok(), "{words}: {}", error_of(words));
         }
     }
 

@@ -6,7 +6,8 @@ use crate::output;
 
 const EXAMPLES: &str = "\
 Examples:
-  flink-yarn completions bash > ~/.local/share/bash-completion/completions/flink-yarn
+  cd ~/.local/share/bash-completion/completions
+  flink-yarn completions bash > flink-yarn
   flink-yarn completions zsh > \"${fpath[1]}/_flink-yarn\"
   flink-yarn completions fish > ~/.config/fish/completions/flink-yarn.fish";
 

@@ -177,10 +177,11 @@ pub(crate) struct DaemonOptions {
 #[command(after_help = "\
 Examples:
   flink-yarn jobmanager
-  flink-yarn jobmanager -D jobmanager.rpc.address=host1 -D jobmanager.rpc.port=6123 -D security.directory=/etc/keys
+  flink-yarn jobmanager -D jobmanager.rpc.address=host1
+  flink-yarn jobmanager -D security.directory=/etc/keys
 
-Keys are taken from security.directory, or from `security` in the cluster's folder, where they are
-made when there are none yet.")]
+Keys are taken from security.directory, or from `security` in the cluster's
+folder, where they are made when there are none yet.")]
 pub(crate) struct JobManagerOptions {
     #[command(flatten)]
     daemon: DaemonOptions,

@@ -13,10 +13,10 @@ use crate::settings::{self, ConfigurationOptions};
 const EXAMPLES: &str = "\
 Examples:
   flink-yarn info -p 4 ./wordcount --input text.txt --output counts
-  flink-yarn info --output dot ./wordcount --input text.txt --output counts | dot -Tsvg > plan.svg
+  flink-yarn info --output dot ./wordcount --input a --output b | dot -Tsvg
 
-The plan goes to standard output, what the program prints to standard error. Of a program with
-several jobs the first is shown.";
+The plan goes to standard output, what the program prints to standard error. Of
+a program with several jobs the first is shown.";
 
 /// How a plan is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -24,13 +24,20 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
-  flink-yarn logs                           the JobManager's log
-  flink-yarn logs --taskmanager tm-1        the log of a TaskManager; a beginning of its id is enough
-  flink-yarn logs --job JOBID               what the job's tasks printed, of all TaskManagers that ran it
-  flink-yarn logs --job JOBID -f            the same, and on as it is written, until the job has ended
-  flink-yarn logs --job JOBID --task Parse/0    of the TaskManager that runs, or ran, subtask 0 of the task `Parse…`
-  flink-yarn logs -id APPLICATION           of an application on YARN; when it has ended, what YARN has collected
-  flink-yarn logs --container CONTAINER     of one container on YARN, running or ended";
+  flink-yarn logs                         the JobManager's log
+  flink-yarn logs --taskmanager tm-1      of a TaskManager; a beginning of its id
+                                          is enough
+  flink-yarn logs --job JOBID             what the job's tasks printed, of all
+                                          TaskManagers that ran it
+  flink-yarn logs --job JOBID -f          the same, and on as it is written,
+                                          until the job has ended
+  flink-yarn logs --job JOBID --task Parse/0
+                                          of the TaskManager that runs, or ran,
+                                          subtask 0 of the task `Parse…`
+  flink-yarn logs -id APPLICATION         of an application on YARN; when it has
+                                          ended, what YARN has collected
+  flink-yarn logs --container CONTAINER   of one container on YARN, running or
+                                          ended";
 
 /// Options of `logs`.
 #[derive(Debug, Args)]
@@ -48,9 +55,9 @@ pub(crate) struct LogsOptions {
     #[arg(long, value_name = "ID")]
     taskmanager: Option<String>,
 
-    /// The log of the JobManager (the default)
-    #[arg(long = "jobmanager", conflicts_with_all = ["job", "taskmanager"])]
-    of_jobmanager: bool,
+    /// The log of the JobManager (the default); with an address, of the one there, as with -m
+    #[arg(long = "jobmanager", value_name = "HOST:PORT", num_args = 0..=1, conflicts_with_all = ["job", "taskmanager"])]
+    of_jobmanager: Option<Option<String>>,
 
     /// The logs of this container on YARN
     #[arg(long, value_name = "CONTAINER", value_parser = locate::container_id, conflicts_with_all = ["taskmanager", "of_jobmanager"])]
@@ -118,12 +125,12 @@ impl LogsOptions {
     /// ended.
     fn cluster(&self, configuration: &Configuration) -> Result<Option<Cluster>> {
         let of_container = self.container.map(ContainerId::application);
-        let id = match &self.cluster.address {
+        let id = match self.address() {
             Some(_) => None,
             None => locate::named(self.cluster.application_id.or(of_container), configuration)?,
         };
         let Some(id) = id else {
-            let (jobmanager, directory) = (self.cluster.address.clone(), self.cluster.directory.clone());
+            let (jobmanager, directory) = (self.address().cloned(), self.cluster.directory.clone());
             let options = ClusterOptions { jobmanager, application_id: None, directory };
             return options.require(configuration).map(Some);
         };
@@ -138,10 +145,15 @@ impl LogsOptions {
                 containers: container.map(|id| BTreeSet::from([id])),
                 job: self.job,
                 task: self.task.clone(),
-                of_jobmanager: self.of_jobmanager,
+                of_jobmanager: self.of_jobmanager.is_some(),
             };
             collected::show_ended(&application, report, wanted).await.map(|()| None)
         })
+    }
+
+    /// Where the JobManager is, if that was said.
+    fn address(&self) -> Option<&String> {
+        self.cluster.address.as_ref().or_else(|| self.of_jobmanager.as_ref()?.as_ref())
     }
 
     async fn logs(&self, connection: &mut Connection, about_those_gone: &str) -> Result<Vec<Log>> {

@@ -97,7 +97,7 @@ async fn unknown_path(request: Request) -> Failure {
 
 async fn wrong_method(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
-    let message = format!("{method} is not possible on {path}: reading takes GET, cancelling a job takes PATCH");
+    let message = format!("{method} is not possible on {path}: reading takes GET, canceling a job takes PATCH");
     let mut response = Failure::new(StatusCode::METHOD_NOT_ALLOWED, message).into_response();
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, PATCH"));
     response

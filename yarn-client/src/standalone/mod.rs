@@ -28,10 +28,10 @@ use crate::output::Format;
 
 const EXAMPLES: &str = "\
 Examples:
-  flink-yarn standalone start                                   one TaskManager with one slot
+  flink-yarn standalone start             one TaskManager with one slot
   flink-yarn standalone start --taskmanagers 2 --slots 4
   flink-yarn standalone start -D jobmanager.rpc.port=0 -D rest.port=0
-  flink-yarn standalone start --workers hosts.txt -D jobmanager.rpc.address=host1
+  flink-yarn standalone start --workers hosts.txt -D jobmanager.rpc.address=a
   flink-yarn standalone status
   flink-yarn standalone stop";
 

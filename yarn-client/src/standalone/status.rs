@@ -15,7 +15,8 @@ use crate::settings::ConfigurationOptions;
 /// Options of `standalone status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The exit code is 0 when all processes run and the JobManager answers, 1 when some have ended, 3 when there is no cluster.")]
+The exit code is 0 when all processes run and the JobManager answers, 1 when
+some have ended, 3 when there is no cluster.")]
 pub(super) struct StatusOptions {
     /// How the status is written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]

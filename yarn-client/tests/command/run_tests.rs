@@ -106,7 +106,7 @@ fn main_goes_on_while_a_job_runs() {
     let graphs = graphs(&state);
     let (job, status) = (graphs[0].job_id, JobStatus::Running);
     assert_eq!(earlier(&graphs[1]), [EarlierAction::Submitted { job, status }]);
-    eventually("the first job is cancelled", || state.lock().unwrap().jobs[&job].1 == JobStatus::Canceled);
+    eventually("the first job is canceled", || state.lock().unwrap().jobs[&job].1 == JobStatus::Canceled);
     state.lock().unwrap().jobs.values_mut().for_each(|(_, status)| *status = JobStatus::Canceled);
     let ended = end(child).expect(0, "was canceled after");
     ended.prints("RUNNING false\nCANCELED CANCELED\n");
@@ -161,10 +161,10 @@ fn interrupt_cancels() {
         signal(&child, by);
         let ended = end(child).expect(130, "job endless (");
         // Where the signal comes before the program has asked for the result, the client cancels what the program has left.
-        let told = ["Cancelling job endless", "Cancelled job endless"];
+        let told = ["Canceling job endless", "Canceled job endless"];
         assert!(told.iter().any(|text| ended.stderr.contains(text)), "{}", ended.stderr);
-        let cancelled = state.lock().unwrap().jobs.values().all(|(_, status)| *status == JobStatus::Canceled);
-        assert!(cancelled);
+        let canceled = state.lock().unwrap().jobs.values().all(|(_, status)| *status == JobStatus::Canceled);
+        assert!(canceled);
     }
 }
 

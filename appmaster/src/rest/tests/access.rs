@@ -42,7 +42,7 @@ async fn every_path_is_guarded() {
             assert_eq!(statuses(local.address(), method, &path).await, expected, "{method} {path} on loopback");
             assert_eq!(statuses(open_address, method, &path).await, [401, 401, done], "{method} {path}");
             cancellations += if done == 202 { 2 } else { 0 };
-            assert_eq!(view.cancelled.lock().unwrap().len(), cancellations, "{method} {path}");
+            assert_eq!(view.canceled.lock().unwrap().len(), cancellations, "{method} {path}");
         }
     }
     assert_eq!(cancellations, 4);
@@ -56,7 +56,7 @@ async fn a_server_without_a_token_only_shows() {
     assert_eq!(answer.status, 403);
     assert!(answer.error().contains("started without a token"), "{answer:?}");
     assert_eq!(get(server.address(), "/v1/config").await.json()["features"]["web-cancel"], false);
-    assert!(view.cancelled.lock().unwrap().is_empty());
+    assert!(view.canceled.lock().unwrap().is_empty());
     let refused = fake::start_at("0.0.0.0", None, &view).await.unwrap_err();
     assert!(matches!(refused, RestError::TokenNeeded(_)) && refused.to_string().contains("give it a token"));
 }
@@ -79,7 +79,7 @@ async fn pages_in_a_browser_are_refused() {
     check("PATCH", &[("sec-fetch-site", "cross-site"), ("authorization", &bearer)], 403).await;
     let preflight = [("origin", "http://evil.example"), ("access-control-request-method", "PATCH")];
     check("OPTIONS", &preflight, 403).await;
-    assert!(view.cancelled.lock().unwrap().is_empty());
+    assert!(view.canceled.lock().unwrap().is_empty());
     // The address in the first line counts, whatever the header says.
     let request = b"GET http://rebound.example/v1/jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert_eq!(raw(server.address(), request).await.status, 403);

@@ -109,7 +109,7 @@ async fn a_job_that_ended_has_its_times() {
 }
 
 #[tokio::test]
-async fn a_job_is_cancelled_by_patch() {
+async fn a_job_is_canceled_by_patch() {
     let view = FakeView::new();
     let server = fake::start(&view).await;
     let bearer = format!("Bearer {TOKEN}");
@@ -120,7 +120,7 @@ async fn a_job_is_cancelled_by_patch() {
         let answer = patch(path).await;
         assert_eq!((answer.status, answer.body.as_str()), (202, "{}"));
     }
-    assert_eq!(view.cancelled.lock().unwrap().len(), 2);
+    assert_eq!(view.canceled.lock().unwrap().len(), 2);
     assert_eq!(patch(format!("/jobs/{JOB}?mode=explode")).await.status, 400);
     assert!(patch(format!("/jobs/{JOB}?mode=stop")).await.error().contains("use mode=cancel"));
     assert_eq!(patch(format!("/jobs/{UNKNOWN}?mode=cancel")).await.status, 404);

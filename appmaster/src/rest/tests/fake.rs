@@ -25,7 +25,7 @@ const START: i64 = 1_795_224_446_184;
 /// The cluster that the recorded Flink was: one keyed job on one TaskManager with two slots.
 pub(super) struct FakeView {
     job: Mutex<Option<JobDetails>>,
-    pub(super) cancelled: Mutex<Vec<JobId>>,
+    pub(super) canceled: Mutex<Vec<JobId>>,
     /// What `cancel` answers for the job.
     pub(super) cancellation: Mutex<Cancellation>,
     pub(super) available: Mutex<bool>,
@@ -39,7 +39,7 @@ impl FakeView {
     pub(super) fn with(job: JobDetails) -> Arc<Self> {
         Arc::new(Self {
             job: Mutex::new(Some(job)),
-            cancelled: Mutex::default(),
+            canceled: Mutex::default(),
             cancellation: Mutex::new(Cancellation::Accepted),
             available: Mutex::new(true),
         })
@@ -77,7 +77,7 @@ impl ClusterView for FakeView {
     }
 
     fn cancel(&self, job: JobId) -> Answer<'_, Cancellation> {
-        self.cancelled.lock().unwrap().push(job);
+        self.canceled.lock().unwrap().push(job);
         let known = job.to_string() == JOB;
         let answer = if known { self.cancellation.lock().unwrap().clone() } else { Cancellation::UnknownJob };
         self.answer(answer)
