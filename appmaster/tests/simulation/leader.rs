@@ -34,10 +34,10 @@ impl World {
     /// What arrives over a connection is for the JobManager that it was opened to.
     pub(crate) fn event_of_link(&mut self, connection: ConnectionId, event: jm::Event) {
         let epoch = self.links.get(&connection).map(|link| link.epoch);
-        if epoch == Some(self.epoch) {
-            self.job_manager_event(event);
-        } else if self.zombie.as_ref().is_some_and(|zombie| Some(zombie.epoch) == epoch) {
+        if self.zombie.as_ref().is_some_and(|zombie| Some(zombie.epoch) == epoch) {
             self.zombie_event(event);
+        } else if epoch == Some(self.epoch) {
+            self.job_manager_event(event);
         }
     }
 

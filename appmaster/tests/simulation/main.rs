@@ -87,7 +87,7 @@ fn a_seed_gives_the_same_run() {
 
 /// A broken cluster must be noticed: each mutation breaks one promise, and the check of that promise must fire.
 fn assert_noticed(mutation: Mutation, expected: &str) {
-    let mut violations = (0..30).filter_map(|seed| run(seed, mutation, false).outcome.err());
+    let mut violations = (0..500).filter_map(|seed| run(seed, mutation, false).outcome.err());
     assert!(violations.any(|violation| violation.contains(expected)), "{mutation:?} was not noticed");
 }
 

@@ -85,7 +85,8 @@ impl World {
         if let Some(store) = &mut self.store {
             store.writes.insert(number, write);
         }
-        let slowest = if self.chance(300) { 3_000 } else { 100 };
+        // In half of the runs that have a store it is a slow one.
+        let slowest = if self.seed % 4 == 1 && self.faults_go_on() { 10_000 } else { 100 };
         let pause = Duration::from_millis(1 + self.random.below(slowest));
         self.after(pause, Item::Written(self.epoch, number));
     }
@@ -157,7 +158,8 @@ impl World {
             // Nobody waits for this answer.
             self.deliver(jm::Event::FromClient { connection: ConnectionId(u64::MAX), number: u64::MAX, call });
         }
-        let (now, until) = (self.now, self.random.below(10_000));
+        let longest = if self.random.below(3) == 0 { 10_000 } else { 200 };
+        let (now, until) = (self.now, self.random.below(longest));
         if let Some(zombie) = self.zombie.as_mut().filter(|zombie| zombie.stopped_until.is_none()) {
             zombie.stopped_until = Some(now + Duration::from_millis(until));
             let epoch = zombie.epoch;
@@ -182,11 +184,11 @@ impl World {
         for (connection, peer) in links {
             // TaskManagers notice the silence by themselves.
             if matches!(peer, Peer::Client(_)) {
-                let pause = Duration::from_millis(self.random.below(10_000));
+                let pause = Duration::from_millis(self.random.below(40_000));
                 self.after(pause, Item::LinkLost(connection));
             }
         }
-        let pause = Duration::from_millis(100 + self.random.below(8_000));
+        let pause = Duration::from_millis(100 + self.random.below(4_000));
         self.after(pause, Item::JobManagerStarts);
     }
 
