@@ -27,7 +27,6 @@ const LONGER: &[(&str, usize)] = &[
     ("graph/src/job_graph.rs", 430),
     ("graph/src/plan.rs", 490),
     ("hadoop-rpc/src/proto/yarn.rs", 560),
-    ("taskmanager/src/data.rs", 610),
     ("taskmanager/src/network/connection.rs", 450),
     ("taskmanager/src/network/frame.rs", 450),
     ("taskmanager/src/operator.rs", 410),
