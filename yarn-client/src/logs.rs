@@ -24,20 +24,20 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
-  flink-yarn logs                         the JobManager's log
-  flink-yarn logs --taskmanager tm-1      of a TaskManager; a beginning of its id
-                                          is enough
-  flink-yarn logs --job JOBID             what the job's tasks printed, of all
-                                          TaskManagers that ran it
-  flink-yarn logs --job JOBID -f          the same, and on as it is written,
-                                          until the job has ended
+  flink-yarn logs                        the JobManager's log
+  flink-yarn logs --taskmanager tm-1     of a TaskManager; a beginning of its
+                                         id is enough
+  flink-yarn logs --job JOBID            what the job's tasks printed, of all
+                                         TaskManagers that ran it
+  flink-yarn logs --job JOBID -f         the same, and on as it is written,
+                                         until the job has ended
   flink-yarn logs --job JOBID --task Parse/0
-                                          of the TaskManager that runs, or ran,
-                                          subtask 0 of the task `Parse…`
-  flink-yarn logs -id APPLICATION         of an application on YARN; when it has
-                                          ended, what YARN has collected
-  flink-yarn logs --container CONTAINER   of one container on YARN, running or
-                                          ended";
+                                         of the TaskManager that runs, or ran,
+                                         subtask 0 of the task `Parse…`
+  flink-yarn logs -id APPLICATION        of an application on YARN; when it has
+                                         ended, what YARN has collected
+  flink-yarn logs --container CONTAINER  of one container on YARN, running or
+                                         ended";
 
 /// Options of `logs`.
 #[derive(Debug, Args)]

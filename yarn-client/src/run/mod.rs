@@ -44,11 +44,12 @@ Examples:
   flink-yarn run -t yarn-application -tm 2g -ys 4 -p 8 ./wordcount --input ...
   flink-yarn run -id application_1_0001 ./wordcount --input hdfs:///in ...
 
-Everything behind PROGRAM goes to the program as it is. The program's own output
-goes to standard output, what is told about the job to standard error. A program
-that runs remotely has no standard input. While a job runs, Ctrl-C asks whether
-to cancel it; y or a second Ctrl-C does so, and another Ctrl-C does not wait for
-its end. Without a terminal, and on SIGTERM, the job is canceled at once.
+Everything behind PROGRAM goes to the program as it is. The program's own
+output goes to standard output, what is told about the job to standard error.
+A program that runs remotely has no standard input. While a job runs, Ctrl-C
+asks whether to cancel it; y or a second Ctrl-C does so, and another Ctrl-C
+does not wait for its end. Without a terminal, and on SIGTERM, the job is
+canceled at once.
 
 The options of Flink 1.x mean the same: -m yarn-cluster is -t yarn-per-job;
 -yjm, -ytm, -ys, -yqu, -ynm, -yat, -yD, -yd, -yid, -yt, -yj, -ynl. With -yn N
