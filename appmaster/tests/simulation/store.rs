@@ -175,9 +175,10 @@ impl World {
     pub(crate) fn stop_job_manager(&mut self) {
         let Some(core) = self.job_manager.take() else { return };
         self.happened("JobManager stood still");
+        // Of what it was about to keep it hears no more.
+        let silent = self.store.iter().flat_map(|store| store.held.keys().copied()).collect();
         self.writer_is_gone();
-        let (epoch, since) = (self.epoch, self.job_manager_since);
-        let (missed, silent) = (Vec::new(), BTreeSet::new());
+        let (epoch, since, missed) = (self.epoch, self.job_manager_since, Vec::new());
         self.zombie = Some(Zombie { core, epoch, since, stopped_until: None, missed, tick: None, silent });
         let links: Vec<(ConnectionId, Peer)> =
             self.links.iter().filter(|(_, link)| link.epoch == epoch).map(|(id, link)| (*id, link.peer)).collect();
