@@ -374,7 +374,8 @@ pub mod options {
         EXECUTION_TARGET: Option<String> = "execution.target", None;
         /// Whether the client waits for the job's end. (Flink: false, and its command waits all the same.)
         EXECUTION_ATTACHED: bool = "execution.attached", Some("true");
-        /// Longest time that a job waits for the slots that it needs.
+        /// Longest time that a job waits for the slots that it needs. On YARN, where a full queue may have room later, it holds
+        /// only when it is set (in Flink always): without it a job says what it waits for, and waits.
         SLOT_REQUEST_TIMEOUT: Duration = "slot.request.timeout", Some("5 min");
         /// none, fixed-delay, exponential-delay or failure-rate.
         RESTART_STRATEGY: String = "restart-strategy.type", Some("none");

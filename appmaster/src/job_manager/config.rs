@@ -24,6 +24,9 @@ pub struct JobManagerConfig {
     pub resend_pause: Duration,
     /// Longest pause between two sendings of one message.
     pub longest_resend_pause: Duration,
+    /// Whether TaskManagers are started as the jobs want them: then more may come at any time, and whoever starts them says
+    /// when none ever will.
+    pub task_managers_on_demand: bool,
 }
 
 impl JobManagerConfig {
@@ -42,6 +45,7 @@ impl JobManagerConfig {
             largest_result: cluster.get(&options::RPC_FRAME_SIZE)?.bytes().saturating_sub(RESULT_HEAD),
             resend_pause: Duration::from_millis(500),
             longest_resend_pause: Duration::from_secs(5),
+            task_managers_on_demand: false,
         })
     }
 }
@@ -49,15 +53,19 @@ impl JobManagerConfig {
 /// The settings of one job: its own configuration over that of the cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct JobSettings {
-    pub(crate) slot_request_timeout: Duration,
+    /// None where the job waits for slots however long it takes.
+    pub(crate) slot_request_timeout: Option<Duration>,
     pub(crate) cancellation_timeout: Duration,
     pub(crate) locality_wait: Duration,
 }
 
 impl JobSettings {
-    pub(crate) fn read(merged: &Configuration) -> Result<Self, ConfigurationError> {
+    pub(crate) fn read(merged: &Configuration, task_managers_on_demand: bool) -> Result<Self, ConfigurationError> {
+        // A queue that is full, or that has taken containers back, may have room again tomorrow.
+        let waits = task_managers_on_demand && merged.raw(options::SLOT_REQUEST_TIMEOUT.key).is_none();
+        let slot_request_timeout = merged.get(&options::SLOT_REQUEST_TIMEOUT)?;
         Ok(Self {
-            slot_request_timeout: merged.get(&options::SLOT_REQUEST_TIMEOUT)?,
+            slot_request_timeout: (!waits).then_some(slot_request_timeout),
             cancellation_timeout: merged.get(&options::TASK_CANCELLATION_TIMEOUT)?,
             locality_wait: merged.get(&options::SPLIT_LOCALITY_WAIT)?,
         })

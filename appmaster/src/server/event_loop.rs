@@ -89,7 +89,8 @@ pub(super) enum Outlet {
 
 pub(super) async fn start(options: ServerOptions) -> Result<Handle, ServerError> {
     let settings = Settings::read(&options.configuration)?;
-    let config = JobManagerConfig::from_configuration(&options.configuration)?;
+    let mut config = JobManagerConfig::from_configuration(&options.configuration)?;
+    config.task_managers_on_demand = options.task_managers_on_demand;
     let (write_timeout, capacity) = (config.heartbeat_timeout, config.job_store_capacity);
     let epoch = options.epoch.unwrap_or_else(epoch_of_now);
     let (inputs, queue) = mpsc::channel(INPUT_QUEUE);

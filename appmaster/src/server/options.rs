@@ -27,14 +27,24 @@ pub struct ServerOptions {
     pub job_store: Option<Arc<dyn JobStore>>,
     /// Programs that are here as files already.
     pub programs: Vec<(Artifact, PathBuf)>,
+    /// Whether somebody starts TaskManagers as the jobs want them ([`crate::yarn::ContainerService`]).
+    pub task_managers_on_demand: bool,
 }
 
 impl ServerOptions {
     /// For a cluster that is reached over the network.
     #[must_use]
     pub fn network(configuration: Configuration, tls: Option<TlsMaterial>) -> Self {
-        let (job_store, programs) = (None, Vec::new());
-        Self { configuration, tls, epoch: None, listen: true, log_file: None, job_store, programs }
+        Self {
+            configuration,
+            tls,
+            epoch: None,
+            listen: true,
+            log_file: None,
+            job_store: None,
+            programs: Vec::new(),
+            task_managers_on_demand: false,
+        }
     }
 
     /// For a cluster within this process.

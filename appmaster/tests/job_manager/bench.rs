@@ -43,9 +43,19 @@ pub(crate) struct Bench {
 impl Bench {
     /// A cluster of TaskManagers with the given slots.
     pub(crate) fn new(slots: &[u32]) -> Self {
+        Self::configured(slots, |_| {})
+    }
+
+    /// The same where somebody starts TaskManagers as jobs want them.
+    pub(crate) fn on_demand(slots: &[u32]) -> Self {
+        Self::configured(slots, |config| config.task_managers_on_demand = true)
+    }
+
+    fn configured(slots: &[u32], change: impl FnOnce(&mut JobManagerConfig)) -> Self {
         let mut configuration = Configuration::default();
         configuration.set("heartbeat.interval", "1 s").set("heartbeat.timeout", "5 s");
-        let config = JobManagerConfig::from_configuration(&configuration).unwrap();
+        let mut config = JobManagerConfig::from_configuration(&configuration).unwrap();
+        change(&mut config);
         let mut bench = Self {
             core: JobManager::new(config, EPOCH, 1),
             now: Duration::ZERO,

@@ -1,5 +1,5 @@
 use flink_appmaster::job_manager::{ClientCall, Event, TokenFile};
-use flink_graph::{JobId, JobStatus, PartitionId, RuntimeMode, TaskManagerId};
+use flink_graph::{ExecutionState, JobId, JobStatus, PartitionId, RuntimeMode, TaskManagerId};
 use flink_protocol::task_manager::{FailureKind, ToJobManager};
 
 use crate::bench::{Bench, FakeTaskManager, registration};
@@ -50,6 +50,26 @@ fn when_no_more_task_managers_come_every_job_fails_with_the_reason() {
         assert!(bench.failure(*job).contains("six have failed within a minute"));
     }
     assert_eq!(bench.status(jobs[2]), JobStatus::Canceled);
+}
+
+#[test]
+fn a_job_waits_for_containers_as_long_as_it_takes() {
+    let mut bench = Bench::on_demand(&[1]);
+    let waits = bench.submit(chain(1, RuntimeMode::Streaming, "source 2"));
+    let mut impatient = chain(2, RuntimeMode::Streaming, "source 3");
+    impatient.configuration.set("slot.request.timeout", "10 min");
+    let impatient = bench.submit(impatient);
+    bench.send(Event::ResourceNote(Some("the queue is full".into())));
+    bench.pass(3600, &[]);
+    assert_eq!(bench.status(waits), JobStatus::Created);
+    assert!(bench.details(waits).waiting_for.unwrap().contains("the queue is full"));
+    assert_eq!(bench.status(impatient), JobStatus::Failed);
+    let failure = bench.failure(impatient);
+    assert!(failure.contains("no more than 1 for 600s (slot.request.timeout): the queue is full"), "{failure}");
+    bench.add_task_manager(1);
+    assert_eq!(bench.status(waits), JobStatus::Running);
+    bench.running(waits).into_iter().for_each(|attempt| bench.state(attempt, ExecutionState::Finished));
+    assert_eq!(bench.status(waits), JobStatus::Finished);
 }
 
 #[test]

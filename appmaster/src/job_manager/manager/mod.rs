@@ -193,8 +193,10 @@ impl JobManager {
         let (now, Some(request)) = (self.cx.now.elapsed, self.cx.queue.requests.get_mut(&key)) else { return };
         if request.unsatisfiable_since.is_none() {
             request.unsatisfiable_since = Some(now);
-            let timeout = self.jobs.get(&request.job).map_or(Duration::ZERO, |job| job.settings.slot_request_timeout);
-            self.cx.agenda.set(now + timeout, Timer::SlotRequest(request.job));
+            let timeout = self.jobs.get(&request.job).and_then(|job| job.settings.slot_request_timeout);
+            if let Some(timeout) = timeout {
+                self.cx.agenda.set(now + timeout, Timer::SlotRequest(request.job));
+            }
         }
     }
 
@@ -212,7 +214,7 @@ impl JobManager {
     fn on_slot_request_timer(&mut self, id: JobId) {
         let (now, total) = (self.cx.now.elapsed, self.cx.task_managers.total_slots());
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let timeout = job.settings.slot_request_timeout;
+        let Some(timeout) = job.settings.slot_request_timeout else { return };
         let Some((request, _)) = self.cx.queue.first_of(job.sequence) else { return };
         let wanted = job.demand(&request.regions).total;
         let waited = request.unsatisfiable_since.is_some_and(|since| now.saturating_sub(since) >= timeout);

@@ -131,7 +131,7 @@ impl JobManager {
     fn insist_on_start(&mut self, id: &TaskManagerId, job: JobId, resend: &Resend) {
         let Some(master) = self.jobs.get_mut(&job) else { return self.cx.stop_worker(id, job) };
         // The TaskManager gives up a worker that does not start, and says why; this is for one that says nothing.
-        let timeout = master.settings.slot_request_timeout.max(self.cx.config.worker_start_timeout * 2);
+        let timeout = master.settings.slot_request_timeout.unwrap_or_default().max(self.cx.config.worker_start_timeout * 2);
         if resend.unanswered_for(self.cx.now.elapsed) <= timeout {
             let message = ToTaskManager::StartWorker(Box::new(master.information.clone()));
             return self.cx.send(id, message);

@@ -169,6 +169,7 @@ impl Master {
         options.epoch = Some(self.epoch());
         options.log_file = environment::log_file("jobmanager.err");
         options.programs = mode::files(self.program.as_ref());
+        options.task_managers_on_demand = true;
         if self.description.max_attempts > 1 {
             let (hdfs, hadoop) = (self.hdfs.clone(), self.hadoop.clone());
             let (user, staging) = (&self.description.user, &self.description.staging);
