@@ -377,7 +377,8 @@ pub mod options {
         /// Longest time that a job waits for the slots that it needs. On YARN, where a full queue may have room later, it holds
         /// only when it is set (in Flink always): without it a job says what it waits for, and waits.
         SLOT_REQUEST_TIMEOUT: Duration = "slot.request.timeout", Some("5 min");
-        /// none, fixed-delay, exponential-delay or failure-rate.
+        /// none, fixed-delay, exponential-delay or failure-rate. On YARN, when it is not set (in Flink: none), a job is run again
+        /// after what the cluster has done to it, ten times an hour at most: a container that was preempted, a node that was lost.
         RESTART_STRATEGY: String = "restart-strategy.type", Some("none");
         /// Number of restarts before the job fails. (Flink: 1.)
         FIXED_DELAY_ATTEMPTS: u32 = "restart-strategy.fixed-delay.attempts", Some("3");

@@ -50,6 +50,9 @@ mod failover;
 /// Memory and room that is not there.
 mod resources;
 
+/// What is borne without a restart strategy.
+mod restarts;
+
 /// Files that are not what they should be.
 mod uploads;
 

@@ -22,6 +22,8 @@ pub(crate) struct User<'c> {
     tickets: Option<PathBuf>,
     /// The command.
     command: PathBuf,
+    /// Whether the tests' restart strategy is left out.
+    has_no_strategy: bool,
 }
 
 /// Faults are noticed soon, and a test's cluster is small.
@@ -44,12 +46,18 @@ impl<'c> User<'c> {
         cluster.hdfs().delete(&home);
         cluster.hdfs().create_folder(&home, "755");
         let command = program("flink-yarn").into();
-        Self { cluster, folder: tempfile::tempdir().unwrap(), home, tickets: None, command }
+        Self { cluster, folder: tempfile::tempdir().unwrap(), home, tickets: None, command, has_no_strategy: false }
     }
 
     /// The same with a file of other Kerberos tickets.
     pub(crate) fn with_tickets(mut self, tickets: &Path) -> Self {
         self.tickets = Some(tickets.to_owned());
+        self
+    }
+
+    /// The same, and no restart strategy is set.
+    pub(crate) fn without_strategy(mut self) -> Self {
+        self.has_no_strategy = true;
         self
     }
 
@@ -76,7 +84,8 @@ impl<'c> User<'c> {
             return self.command(words);
         }
         let remembered = format!("yarn.properties-file.location={}", self.folder.path().display());
-        let settings = SETTINGS.iter().copied().chain([remembered.as_str()]).flat_map(|setting| ["-D", setting]);
+        let known = SETTINGS.iter().filter(|text| !(self.has_no_strategy && text.starts_with("restart-strategy")));
+        let settings = known.copied().chain([remembered.as_str()]).flat_map(|setting| ["-D", setting]);
         let all: Vec<&str> = [words[0]].into_iter().chain(settings).chain(words[1..].iter().copied()).collect();
         self.command(&all)
     }

@@ -56,6 +56,8 @@ pub enum Event {
         task_manager: TaskManagerId,
         /// The cause in words.
         reason: String,
+        /// Whether that is the cluster's doing (its place was wanted for others, its node is lost), and not the job's.
+        by_cluster: bool,
     },
     /// An idle TaskManager is to end; one that is not idle goes on (see [`crate::job_manager::JobManager::is_idle`]).
     ReleaseTaskManager {

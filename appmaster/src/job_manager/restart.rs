@@ -5,11 +5,26 @@ use flink_graph::{Configuration, ConfigurationError, options};
 
 use super::random::Random;
 
+/// Restarts within [`CLUSTER_INTERVAL`] for which the cluster was to blame, without a strategy that says more.
+const CLUSTER_RESTARTS: usize = 10;
+
+/// See [`CLUSTER_RESTARTS`].
+const CLUSTER_INTERVAL: Duration = Duration::from_hours(1);
+
+/// Pause before such a restart.
+const CLUSTER_DELAY: Duration = Duration::from_secs(1);
+
 /// Whether and when a job restarts after a failure; `restart-strategy.type`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RestartStrategy {
     /// Never.
     None,
+    /// After what the cluster is to blame for, as long as that is not too often: what holds when no strategy is set where
+    /// containers come and go, since a shared cluster takes some back as a matter of course.
+    ForTheCluster {
+        /// When it was restarted, within [`CLUSTER_INTERVAL`].
+        restarts: VecDeque<Duration>,
+    },
     /// A number of times, after the same pause each time.
     FixedDelay {
         /// Restarts that are left.
@@ -50,11 +65,17 @@ pub struct ExponentialDelay {
 }
 
 impl RestartStrategy {
-    /// Reads the strategy of a job.
+    /// Reads the strategy of a job, on a cluster whose TaskManagers come and go or not.
     ///
     /// # Errors
     /// A value is not of its option's type, or names no strategy.
-    pub fn from_configuration(configuration: &Configuration) -> Result<Self, ConfigurationError> {
+    pub fn from_configuration(
+        configuration: &Configuration,
+        task_managers_on_demand: bool,
+    ) -> Result<Self, ConfigurationError> {
+        if task_managers_on_demand && configuration.raw(options::RESTART_STRATEGY.key).is_none() {
+            return Ok(Self::ForTheCluster { restarts: VecDeque::new() });
+        }
         let name = configuration.get(&options::RESTART_STRATEGY)?;
         match name.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
             "none" | "off" | "disable" => Ok(Self::None),
@@ -83,13 +104,42 @@ impl RestartStrategy {
         })
     }
 
-    /// A failure happened: the pause before the restart, or in words why there is none.
+    /// Whether it answers to the cluster's failures alone.
+    #[must_use]
+    pub fn is_for_the_cluster(&self) -> bool {
+        matches!(self, Self::ForTheCluster { .. })
+    }
+
+    /// What a user can do about losses after which the job is not restarted.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        matches!(self, Self::None | Self::ForTheCluster { .. }).then_some(
+            "With a restart strategy the job would be run again, for example -D restart-strategy.type=fixed-delay",
+        )
+    }
+
+    /// A failure happened, for which the cluster may be to blame: the pause before the restart, or in words why there is none.
     ///
     /// # Errors
     /// The job is not restarted.
-    pub fn on_failure(&mut self, now: Duration, random: &mut Random) -> Result<Duration, String> {
+    pub fn on_failure(&mut self, now: Duration, by_cluster: bool, random: &mut Random) -> Result<Duration, String> {
         match self {
-            Self::None => Err("no restart strategy is set (restart-strategy.type)".to_owned()),
+            Self::ForTheCluster { restarts } if by_cluster => {
+                restarts.push_back(now);
+                while restarts.front().is_some_and(|at| now.saturating_sub(*at) > CLUSTER_INTERVAL) {
+                    restarts.pop_front();
+                }
+                if restarts.len() <= CLUSTER_RESTARTS {
+                    return Ok(CLUSTER_DELAY);
+                }
+                Err(format!(
+                    "it was restarted {CLUSTER_RESTARTS} times within {CLUSTER_INTERVAL:?} for what the cluster had done; \
+                     restart-strategy.type allows more"
+                ))
+            }
+            Self::None | Self::ForTheCluster { .. } => {
+                Err("no restart strategy is set (restart-strategy.type)".to_owned())
+            }
             Self::FixedDelay { left: 0, attempts, .. } => {
                 Err(format!("it was restarted {attempts} times already (restart-strategy.fixed-delay.attempts)"))
             }
@@ -177,15 +227,19 @@ mod tests {
 
     /// Failures at the given seconds, each with the milliseconds until the restart, or `-` for the end.
     fn check(settings: &[(&str, &str)], failures: &[u64], expected: &str) {
+        check_on(false, settings, failures, false, expected);
+    }
+
+    fn check_on(on_demand: bool, settings: &[(&str, &str)], failures: &[u64], by_cluster: bool, expected: &str) {
         let mut configuration = Configuration::default();
         for (key, value) in settings {
             configuration.set(format!("restart-strategy.{key}"), *value);
         }
-        let mut strategy = RestartStrategy::from_configuration(&configuration).unwrap();
+        let mut strategy = RestartStrategy::from_configuration(&configuration, on_demand).unwrap();
         let mut random = Random::new(1);
         let answers: Vec<String> = failures
             .iter()
-            .map(|at| strategy.on_failure(Duration::from_secs(*at), &mut random))
+            .map(|at| strategy.on_failure(Duration::from_secs(*at), by_cluster, &mut random))
             .map(|answer| answer.map_or("-".to_owned(), |delay| delay.as_millis().to_string()))
             .collect();
         assert_eq!(answers.join(" "), expected, "{settings:?}");
@@ -224,14 +278,26 @@ mod tests {
     }
 
     #[test]
+    fn without_a_strategy_the_clusters_failures_are_borne_where_containers_come_and_go() {
+        let failures: Vec<u64> = (1..=11).collect();
+        let ten = ["1000"; 10].join(" ");
+        check_on(true, &[], &failures, true, &format!("{ten} -"));
+        let spread: Vec<u64> = (1..=20).map(|n| n * 400).collect();
+        check_on(true, &[], &spread, true, &["1000"; 20].join(" "));
+        check_on(true, &[], &[1], false, "-");
+        check_on(true, &[("type", "none")], &[1], true, "-");
+        check_on(false, &[], &[1], true, "-");
+    }
+
+    #[test]
     fn jitter_stays_within_its_share_and_comes_from_the_seed() {
         let mut configuration = Configuration::default();
         configuration.set("restart-strategy.type", "exponential-delay");
         configuration.set("restart-strategy.exponential-delay.jitter-factor", "0.5");
         let run = |seed: u64| -> Vec<Duration> {
-            let mut strategy = RestartStrategy::from_configuration(&configuration).unwrap();
+            let mut strategy = RestartStrategy::from_configuration(&configuration, false).unwrap();
             let mut random = Random::new(seed);
-            (0..8).map(|n| strategy.on_failure(Duration::from_secs(n), &mut random).unwrap()).collect()
+            (0..8).map(|n| strategy.on_failure(Duration::from_secs(n), false, &mut random).unwrap()).collect()
         };
         assert_eq!(run(3), run(3));
         assert_ne!(run(3), run(4));
@@ -242,7 +308,7 @@ mod tests {
     fn an_unknown_strategy_is_refused() {
         let mut configuration = Configuration::default();
         configuration.set("restart-strategy.type", "sometimes");
-        let error = RestartStrategy::from_configuration(&configuration).unwrap_err().to_string();
+        let error = RestartStrategy::from_configuration(&configuration, false).unwrap_err().to_string();
         assert!(error.contains("`sometimes` is not none, fixed-delay"), "{error}");
     }
 }

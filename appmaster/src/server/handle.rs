@@ -112,9 +112,11 @@ impl Handle {
         resources
     }
 
-    /// Tells the JobManager at once that a TaskManager is gone, and why: whoever runs its container knows.
-    pub async fn task_manager_lost(&self, task_manager: TaskManagerId, reason: String) {
-        let _ = self.0.inputs.send(Input::Resources(Event::TaskManagerLost { task_manager, reason })).await;
+    /// Tells the JobManager at once that a TaskManager is gone, and why: whoever runs its container knows. Also whether that was
+    /// the cluster's doing.
+    pub async fn task_manager_lost(&self, task_manager: TaskManagerId, reason: String, by_cluster: bool) {
+        let event = Event::TaskManagerLost { task_manager, reason, by_cluster };
+        let _ = self.0.inputs.send(Input::Resources(event)).await;
     }
 
     /// Tells what keeps TaskManagers from coming: jobs that wait for them say so.

@@ -181,10 +181,10 @@ impl ContainerService {
                     let _ = inputs.send(Input::Driver(Event::GivenBack { container, accepted })).await;
                 });
             }
-            Action::ReportLost { task_manager, reason } => {
+            Action::ReportLost { task_manager, reason, by_cluster } => {
                 tracing::warn!(%reason, "TaskManager lost");
                 self.containers.remove(&task_manager);
-                self.handle.task_manager_lost(task_manager, reason).await;
+                self.handle.task_manager_lost(task_manager, reason, by_cluster).await;
             }
             Action::Explain(note) => {
                 if let Some(note) = &note {

@@ -1,5 +1,5 @@
 use flink_appmaster::job_manager::{ClientCall, Event, TokenFile};
-use flink_graph::{ExecutionState, JobId, JobStatus, PartitionId, RuntimeMode, TaskManagerId};
+use flink_graph::{ExecutionAttemptId, ExecutionState, JobId, JobStatus, PartitionId, RuntimeMode, TaskManagerId};
 use flink_protocol::task_manager::{FailureKind, ToJobManager};
 
 use crate::bench::{Bench, FakeTaskManager, registration};
@@ -29,10 +29,14 @@ fn the_cause_of_a_lost_container_is_the_jobs_failure() {
     let mut bench = Bench::new(&[1]);
     let job = bench.submit(chain(1, RuntimeMode::Streaming, "source 1"));
     let task_manager = bench.core.resources().task_managers.into_keys().next().unwrap();
-    bench.send(Event::TaskManagerLost { task_manager, reason: "container_7 was preempted".into() });
+    bench.send(Event::TaskManagerLost { task_manager, reason: "container_7 was preempted".into(), by_cluster: true });
     assert_eq!(bench.status(job), JobStatus::Failed);
     assert!(bench.failure(job).contains("container_7 was preempted"));
-    bench.send(Event::TaskManagerLost { task_manager: TaskManagerId("nobody".into()), reason: String::new() });
+    bench.send(Event::TaskManagerLost {
+        task_manager: TaskManagerId("nobody".into()),
+        reason: String::new(),
+        by_cluster: true,
+    });
     assert_eq!(resources(&bench), (0, vec![]));
 }
 
@@ -90,7 +94,11 @@ fn only_an_idle_task_manager_is_released() {
 fn who_was_given_up_is_not_let_in_again() {
     let mut bench = Bench::new(&[1, 1]);
     let all: Vec<TaskManagerId> = bench.core.resources().task_managers.into_keys().collect();
-    bench.send(Event::TaskManagerLost { task_manager: all[0].clone(), reason: "its node was lost".into() });
+    bench.send(Event::TaskManagerLost {
+        task_manager: all[0].clone(),
+        reason: "its node was lost".into(),
+        by_cluster: true,
+    });
     bench.send(Event::ReleaseTaskManager { task_manager: all[1].clone() });
     assert!(bench.core.resources().task_managers.is_empty());
     let refused = |bench: &Bench| -> Vec<usize> {
@@ -145,7 +153,114 @@ fn the_cause_of_a_loss_counts_more_than_the_broken_connections_that_came_first()
     bench.fail(reduce, FailureKind::ConnectionLost { partition }, "the connection broke");
     assert_eq!(bench.status(job), JobStatus::Failing);
     let task_manager = bench.core.resources().task_managers.into_keys().nth(lost).unwrap();
-    bench.send(Event::TaskManagerLost { task_manager, reason: "killed for memory".into() });
+    bench.send(Event::TaskManagerLost { task_manager, reason: "killed for memory".into(), by_cluster: false });
     assert_eq!(bench.status(job), JobStatus::Failed);
     assert!(bench.failure(job).contains("killed for memory"));
+}
+
+/// Two tasks on a TaskManager each, on a cluster that takes containers back, and the second one's TaskManager.
+fn two_places(bench: &mut Bench, strategy: Option<&str>) -> (JobId, ExecutionAttemptId, usize) {
+    let mut graph = chain(1, RuntimeMode::Streaming, "source 2 => reduce 2");
+    if let Some(strategy) = strategy {
+        graph.configuration.set("restart-strategy.type", strategy);
+    }
+    let job = bench.submit(graph);
+    let (reduce, source) = (bench.attempt(job, 2, 0), bench.attempt(job, 1, 1));
+    let lost = bench.tm_of(source);
+    assert_ne!(bench.tm_of(reduce), lost);
+    (job, reduce, lost)
+}
+
+fn lose(bench: &mut Bench, index: usize, by_cluster: bool) {
+    let task_manager = TaskManagerId(format!("tm-{index}"));
+    let reason = if by_cluster { "it was preempted" } else { "killed for memory" };
+    bench.send(Event::TaskManagerLost { task_manager, reason: reason.into(), by_cluster });
+}
+
+/// The echo of a loss: the other end of a connection is gone.
+fn break_connection(bench: &mut Bench, job: JobId, reduce: ExecutionAttemptId) {
+    let partition = PartitionId { output: 0, producer: bench.attempt(job, 1, 1) };
+    bench.fail(reduce, FailureKind::ConnectionLost { partition }, "the connection broke");
+}
+
+#[test]
+fn what_the_cluster_takes_is_replaced_without_a_restart_strategy() {
+    for echo_first in [false, true] {
+        let mut bench = Bench::on_demand(&[1, 1]);
+        let (job, reduce, lost) = two_places(&mut bench, None);
+        bench.tms[lost].mute = true;
+        if echo_first {
+            break_connection(&mut bench, job, reduce);
+        }
+        lose(&mut bench, lost, true);
+        assert_eq!(bench.status(job), JobStatus::Restarting, "{echo_first}");
+        bench.pass(600, &[]);
+        bench.add_task_manager(1);
+        assert_eq!(bench.status(job), JobStatus::Running, "{echo_first}");
+        assert_eq!(bench.details(job).restarts, 1, "{echo_first}");
+        assert_eq!(bench.attempts(job), "source: 1R 1R; reduce: 1R 1R", "{echo_first}");
+    }
+}
+
+#[test]
+fn a_silent_host_is_the_clusters_too() {
+    let mut bench = Bench::on_demand(&[1, 1]);
+    let (job, _, lost) = two_places(&mut bench, None);
+    bench.tms[lost].mute = true;
+    bench.pass(7, &[lost]);
+    bench.add_task_manager(1);
+    bench.pass(2, &[lost]);
+    assert_eq!((bench.status(job), bench.details(job).restarts), (JobStatus::Running, 1));
+}
+
+#[test]
+fn what_the_job_is_to_blame_for_ends_it_without_a_restart_strategy() {
+    let advice = "restart-strategy.type=fixed-delay";
+    for echo_first in [false, true] {
+        let mut bench = Bench::on_demand(&[1, 1]);
+        let (job, reduce, lost) = two_places(&mut bench, None);
+        bench.tms[lost].mute = true;
+        if echo_first {
+            break_connection(&mut bench, job, reduce);
+            assert_eq!(bench.status(job), JobStatus::Restarting);
+        }
+        lose(&mut bench, lost, false);
+        bench.pass(1, &[]);
+        assert_eq!(bench.status(job), JobStatus::Failed, "{echo_first}");
+        let failure = bench.failure(job);
+        assert!(failure.contains("killed for memory") && failure.contains(advice), "{failure}");
+    }
+    // A worker that crashed, and the user's own failure, with the echo in front.
+    let crash = |bench: &mut Bench, job, _| {
+        let crashed = ToJobManager::WorkerLost { job, reason: "killed by signal 11".into(), unrecoverable: false };
+        bench.from_tm(bench.tm_of(bench.attempt(job, 1, 1)), crashed);
+    };
+    let fail = |bench: &mut Bench, _, source| {
+        bench.fail(source, FailureKind::User { operator: "Parse".into() }, "no number");
+    };
+    let check = |happens: &dyn Fn(&mut Bench, JobId, ExecutionAttemptId), told: &str| {
+        let mut bench = Bench::on_demand(&[1, 1]);
+        let (job, reduce, lost) = two_places(&mut bench, None);
+        let source = bench.attempt(job, 1, 1);
+        bench.tms[lost].mute = true;
+        break_connection(&mut bench, job, reduce);
+        happens(&mut bench, job, source);
+        bench.pass(20, &[]);
+        assert!(bench.failure(job).contains(told), "{}", bench.failure(job));
+    };
+    check(&crash, "killed by signal 11");
+    check(&fail, "no number");
+}
+
+#[test]
+fn none_is_none_also_for_what_the_cluster_takes() {
+    for (on_demand, strategy) in [(true, Some("none")), (false, None)] {
+        let mut bench = if on_demand { Bench::on_demand(&[1, 1]) } else { Bench::new(&[1, 1]) };
+        let (job, _, lost) = two_places(&mut bench, strategy);
+        bench.tms[lost].mute = true;
+        lose(&mut bench, lost, true);
+        bench.pass(1, &[]);
+        assert_eq!(bench.status(job), JobStatus::Failed);
+        assert!(bench.failure(job).contains("restart-strategy.type=fixed-delay"), "{}", bench.failure(job));
+    }
 }

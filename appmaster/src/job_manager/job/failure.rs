@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use flink_graph::{ExecutionState, JobStatus, TaskManagerId};
 use flink_protocol::overview::ExceptionEntry;
@@ -16,6 +17,30 @@ const EXCEPTION_HISTORY_SIZE: usize = 16;
 /// Longest text that is kept of one failure, bytes.
 const LONGEST_MESSAGE: usize = 16 << 10;
 
+/// A failure, as a TaskManager tells it or as the JobManager makes it of a TaskManager's end.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    told: TaskFailure,
+    /// Whether the cluster is to blame, and not what the job did.
+    by_cluster: bool,
+}
+
+impl Failure {
+    /// The cause in words.
+    pub(crate) fn reason(&self) -> &str {
+        &self.told.message
+    }
+}
+
+impl From<TaskFailure> for Failure {
+    /// A connection that broke, and data that went with its producer, are the cluster's: where the job is to blame, a failure of
+    /// its own says so.
+    fn from(told: TaskFailure) -> Self {
+        let by_cluster = is_consequence(&told);
+        Self { told, by_cluster }
+    }
+}
+
 impl JobMaster {
     /// The worker of the job on a TaskManager was stopped, as it was told to. Tasks that wait to be sent there can wait
     /// for the next one; what had not ended yet has now.
@@ -25,13 +50,21 @@ impl JobMaster {
 
     /// The worker of the job on a TaskManager is gone, with all tasks and finished data that were on it. When the job fails
     /// already because others have lost their connections to it, this is why.
-    pub(crate) fn on_worker_lost(&mut self, place: &TaskManagerId, failure: &TaskFailure, cx: &mut Context) {
+    pub(crate) fn on_worker_lost(&mut self, place: &TaskManagerId, failure: &Failure, cx: &mut Context) {
         let is_ending =
             |subtask: &usize| self.place(*subtask) == Some(place) && self.state(*subtask) == ExecutionState::Canceling;
         if let Some(first) = (0..self.graph.subtasks.len()).find(is_ending) {
             let message = self.describe(first, failure, cx);
             match self.status {
-                JobStatus::Failing => self.remember(first, &message, false, cx),
+                JobStatus::Failing => self.remember(first, &self.with_advice(message, failure), false, cx),
+                // It was not the cluster after all. (A worker whose tasks do not end in time is killed for that alone.)
+                JobStatus::Restarting
+                    if self.restart.is_for_the_cluster()
+                        && !failure.by_cluster
+                        && self.is_ending_in_time(first, cx) =>
+                {
+                    self.recover(&[first], failure, message, cx);
+                }
                 JobStatus::Restarting => self.note_exception(Some(first), &message, cx),
                 _ => {}
             }
@@ -40,7 +73,7 @@ impl JobMaster {
     }
 
     /// Fails what is on a TaskManager and has come at least as far as `least`.
-    fn worker_ended(&mut self, place: &TaskManagerId, least: ExecutionState, failure: &TaskFailure, cx: &mut Context) {
+    fn worker_ended(&mut self, place: &TaskManagerId, least: ExecutionState, failure: &Failure, cx: &mut Context) {
         let here: Vec<usize> = (0..self.graph.subtasks.len()).filter(|s| self.place(*s) == Some(place)).collect();
         let mut hit = Vec::new();
         for subtask in here {
@@ -69,7 +102,7 @@ impl JobMaster {
     }
 
     /// The subtasks failed together. Finished ones among them lost what they produced.
-    pub(super) fn fail_subtasks(&mut self, subtasks: Vec<usize>, failure: &TaskFailure, cx: &mut Context) {
+    pub(super) fn fail_subtasks(&mut self, subtasks: Vec<usize>, failure: &Failure, cx: &mut Context) {
         cx.touched.insert(self.id());
         let Some(first) = subtasks.first().copied() else { return };
         let message = self.describe(first, failure, cx);
@@ -84,14 +117,17 @@ impl JobMaster {
         let handled = pending.is_some_and(|pending| subtasks.iter().all(|subtask| pending.subtasks.contains(subtask)));
         match self.status {
             JobStatus::Canceling => {}
-            JobStatus::Failing => self.remember(first, &message, is_consequence(failure), cx),
+            JobStatus::Failing => self.remember(first, &message, is_consequence(&failure.told), cx),
             // These restart in any case; but what failed second may be the cause of what was heard of first.
-            _ if handled => self.note_exception(Some(first), &message, cx),
+            // Unless that is the user's to mend, and nobody else's.
+            _ if handled && !(Self::is_users(failure) && self.restart.is_for_the_cluster()) => {
+                self.note_exception(Some(first), &message, cx);
+            }
             _ => self.recover(&subtasks, failure, message, cx),
         }
     }
 
-    fn log_failure(&self, subtask: usize, failure: &TaskFailure) {
+    fn log_failure(&self, subtask: usize, failure: &Failure) {
         let execution = &self.graph.subtasks[subtask].current;
         let vertex = &self.graph.vertex_of(subtask).vertex;
         tracing::warn!(
@@ -101,21 +137,47 @@ impl JobMaster {
             attempt = execution.id.attempt,
             task_manager = self.place(subtask).map(tracing::field::display),
             name = vertex.name,
-            reason = beginning(&failure.message),
+            reason = beginning(&failure.told.message),
             "task failed"
         );
     }
 
-    fn recover(&mut self, subtasks: &[usize], failure: &TaskFailure, message: String, cx: &mut Context) {
+    fn is_users(failure: &Failure) -> bool {
+        matches!(failure.told.kind, FailureKind::User { .. })
+    }
+
+    /// The message of a loss after which no strategy runs the job again, with what would.
+    fn with_advice(&self, message: String, failure: &Failure) -> String {
+        let is_loss = failure.told.kind == FailureKind::TaskManagerLost;
+        match self.restart.advice().filter(|_| is_loss) {
+            Some(advice) => format!("{message}\n{advice}"),
+            None => message,
+        }
+    }
+
+    fn is_ending_in_time(&self, subtask: usize, cx: &Context) -> bool {
+        let since = self.graph.subtasks[subtask].current.canceling_since.unwrap_or(cx.now.elapsed);
+        cx.now.elapsed.saturating_sub(since) < self.settings.cancellation_timeout
+    }
+
+    fn recover(&mut self, subtasks: &[usize], failure: &Failure, message: String, cx: &mut Context) {
         let first = subtasks.first().copied();
         self.note_exception(first, &message, cx);
-        let decision = match failure.kind {
+        let decision = match failure.told.kind {
             FailureKind::Unrecoverable => Err("a restart does not help".to_owned()),
-            _ => self.restart.on_failure(cx.now.elapsed, &mut cx.random),
+            // What fails while a restart is due goes with it.
+            _ if self.pending_restart.is_some() && self.restart.is_for_the_cluster() && failure.by_cluster => {
+                Ok(Duration::ZERO)
+            }
+            _ => self.restart.on_failure(cx.now.elapsed, failure.by_cluster, &mut cx.random),
         };
         match decision {
             Err(reason) => {
-                self.failure = Some(JobFailure { message, is_consequence: is_consequence(failure) });
+                let message = match self.restart.is_for_the_cluster() && failure.by_cluster {
+                    true => format!("{message}\nThe job is not run again: {reason}"),
+                    false => self.with_advice(message, failure),
+                };
+                self.failure = Some(JobFailure { message, is_consequence: is_consequence(&failure.told) });
                 self.begin_failing(Some(reason), cx);
             }
             Ok(delay) => {
@@ -128,7 +190,7 @@ impl JobMaster {
     }
 
     /// Ends the subtasks of regions; they start again at `due`, or when the last of them has ended.
-    fn restart_regions(&mut self, regions: &BTreeSet<usize>, due: std::time::Duration, cx: &mut Context) {
+    fn restart_regions(&mut self, regions: &BTreeSet<usize>, due: Duration, cx: &mut Context) {
         cx.agenda.set(due, Timer::Restart(self.id()));
         let pending = self.pending_restart.get_or_insert_with(|| PendingRestart { due, subtasks: BTreeSet::new() });
         pending.due = pending.due.max(due);
@@ -222,17 +284,17 @@ impl JobMaster {
     }
 
     /// The failure in the user's words: which task, where, which operator, why.
-    fn describe(&self, subtask: usize, failure: &TaskFailure, cx: &Context) -> String {
+    fn describe(&self, subtask: usize, failure: &Failure, cx: &Context) -> String {
         let mut text = format!("{} failed", self.graph.task_name(subtask));
         if let Some(place) = self.place(subtask) {
             let host = cx.host(place);
             let host = if host.is_empty() { String::new() } else { format!(" ({host})") };
             text += &format!(" on TaskManager {place}{host}");
         }
-        if let FailureKind::User { operator } = &failure.kind {
+        if let FailureKind::User { operator } = &failure.told.kind {
             text += &format!(" in operator `{operator}`");
         }
-        text + ": " + beginning(&failure.message)
+        text + ": " + beginning(&failure.told.message)
     }
 
     /// Ends a subtask; when the job is over, one that never ran counts as ended too.
@@ -269,6 +331,12 @@ pub(crate) fn runtime(message: &str) -> TaskFailure {
     TaskFailure { kind: FailureKind::Runtime, message: message.to_owned() }
 }
 
-pub(crate) fn lost(message: &str) -> TaskFailure {
-    TaskFailure { kind: FailureKind::TaskManagerLost, message: message.to_owned() }
+/// A TaskManager or a worker is gone, and what ran there may be to blame.
+pub(crate) fn lost(message: &str) -> Failure {
+    TaskFailure { kind: FailureKind::TaskManagerLost, message: message.to_owned() }.into()
+}
+
+/// A TaskManager or what it had is gone, and the cluster is to blame.
+pub(crate) fn taken(message: &str) -> Failure {
+    Failure { by_cluster: true, ..lost(message) }
 }

@@ -32,7 +32,7 @@ use super::execution_graph::ExecutionGraph;
 use super::regions::Regions;
 use super::restart::RestartStrategy;
 use super::slot_sharing::SlotSharing;
-pub(crate) use failure::lost;
+pub(crate) use failure::{Failure, lost, taken};
 use input::Patience;
 pub(crate) use input::SplitAnswer;
 
@@ -99,8 +99,10 @@ impl JobMaster {
     pub(crate) fn new(mut job: JobGraph, sequence: u64, cx: &Context) -> Result<Self, String> {
         let mut merged = cx.config.cluster.clone();
         merged.overlay(&job.configuration);
-        let settings = JobSettings::read(&merged, cx.config.task_managers_on_demand).map_err(|error| error.to_string())?;
-        let restart = RestartStrategy::from_configuration(&merged).map_err(|error| error.to_string())?;
+        let settings =
+            JobSettings::read(&merged, cx.config.task_managers_on_demand).map_err(|error| error.to_string())?;
+        let restart = RestartStrategy::from_configuration(&merged, cx.config.task_managers_on_demand)
+            .map_err(|error| error.to_string())?;
         let graph = ExecutionGraph::build(&mut job, cx.epoch, cx.now.timestamp)?;
         let regions = Regions::of_graph(&graph);
         Ok(Self {

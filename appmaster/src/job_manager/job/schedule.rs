@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flink_graph::{DistributionPattern, ExecutionState, JobStatus, RuntimeMode, SlotId, TaskManagerId};
 use flink_protocol::task_manager::{TaskDeploymentDescriptor, ToTaskManager};
 
-use super::{JobMaster, RegionState};
+use super::{JobMaster, RegionState, taken};
 use crate::job_manager::context::Context;
 use crate::job_manager::execution_graph::PartitionState;
 use crate::job_manager::timing::Timer;
@@ -193,7 +193,7 @@ impl JobMaster {
             }
         }
         let first = self.regions.members(region).first().copied().unwrap_or_default();
-        self.fail_subtasks(vec![first], &super::failure::lost("the worker with its input is gone"), cx);
+        self.fail_subtasks(vec![first], &taken("the worker with its input is gone"), cx);
     }
 
     /// Sends a message to where a subtask is.

@@ -89,7 +89,7 @@ impl JobMaster {
         if let FailureKind::PartitionUnavailable { partition } = &failure.kind {
             self.partition_lost(*partition);
         }
-        self.fail_subtasks(vec![subtask], &failure, cx);
+        self.fail_subtasks(vec![subtask], &failure.into(), cx);
     }
 
     fn partition_lost(&mut self, partition: PartitionId) {

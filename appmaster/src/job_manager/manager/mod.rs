@@ -31,7 +31,7 @@ use super::context::{Context, RequestKey};
 use super::event::{Action, ConnectionId, Event, Now};
 use super::finished_jobs::FinishedJobs;
 use super::gone::GoneTaskManagers;
-use super::job::JobMaster;
+use super::job::{JobMaster, lost, taken};
 use super::timing::Timer;
 use clients::Waiter;
 
@@ -101,7 +101,10 @@ impl JobManager {
             Event::Disconnected { connection } => self.on_disconnected(connection),
             Event::FromTaskManager { connection, envelope } => self.on_task_manager_message(connection, envelope),
             Event::FromClient { connection, number, call } => self.on_client_call(connection, number, call),
-            Event::TaskManagerLost { task_manager, reason } => self.end_task_manager(&task_manager, &reason, false),
+            Event::TaskManagerLost { task_manager, reason, by_cluster } => {
+                let failure = if by_cluster { taken(&reason) } else { lost(&reason) };
+                self.end_task_manager(&task_manager, &failure, false);
+            }
             Event::ReleaseTaskManager { task_manager } => self.release_task_manager(&task_manager),
             Event::ResourceNote(note) => self.cx.resource_note = note,
             Event::NoMoreTaskManagers(reason) => self.fail_jobs(&reason),

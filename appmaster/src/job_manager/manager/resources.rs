@@ -2,7 +2,7 @@ use flink_graph::TaskManagerId;
 use flink_protocol::task_manager::ToTaskManager;
 
 use super::JobManager;
-use crate::job_manager::job::JobMaster;
+use crate::job_manager::job::{Failure, JobMaster, taken};
 use crate::job_manager::resources::{ClusterResources, TaskManagerUse};
 
 impl JobManager {
@@ -41,7 +41,7 @@ impl JobManager {
         if self.is_idle(id) {
             let reason = "it has no work, and its container is given back".to_owned();
             self.cx.send(id, ToTaskManager::RefuseRegistration { reason: reason.clone() });
-            self.end_task_manager(id, &reason, true);
+            self.end_task_manager(id, &taken(&reason), true);
         }
     }
 
@@ -53,9 +53,9 @@ impl JobManager {
     }
 
     /// A TaskManager has no container any more, and does not come back.
-    pub(super) fn end_task_manager(&mut self, id: &TaskManagerId, reason: &str, orderly: bool) {
-        self.gone.add(id, reason);
-        self.lose_task_manager(id, reason, orderly);
+    pub(super) fn end_task_manager(&mut self, id: &TaskManagerId, failure: &Failure, orderly: bool) {
+        self.gone.add(id, failure.reason());
+        self.lose_task_manager(id, failure, orderly);
     }
 }
 

@@ -1,14 +1,12 @@
 use std::collections::BTreeSet;
 
 use flink_graph::{ExecutionAttemptId, JobId, TaskManagerId};
-use flink_protocol::task_manager::{
-    TaskFailure, TaskManagerRegistration, TaskStateUpdate, ToJobManager, ToTaskManager,
-};
+use flink_protocol::task_manager::{TaskManagerRegistration, TaskStateUpdate, ToJobManager, ToTaskManager};
 use flink_protocol::{Envelope, Epoch, PROTOCOL_VERSION};
 
 use super::JobManager;
 use crate::job_manager::event::{Action, ConnectionId};
-use crate::job_manager::job::{SplitAnswer, lost};
+use crate::job_manager::job::{Failure, SplitAnswer, lost, taken};
 use crate::job_manager::task_managers::TaskManager;
 use crate::job_manager::timing::Timer;
 
@@ -37,7 +35,7 @@ impl JobManager {
             ToJobManager::UpdateTaskExecutionState(update) => self.on_task_state(&id, update),
             ToJobManager::RequestNextInputSplit { attempt, request } => self.on_split_request(&id, attempt, request),
             ToJobManager::DisconnectTaskManager { reason } => {
-                self.lose_task_manager(&id, &format!("the TaskManager ended: {reason}"), true);
+                self.lose_task_manager(&id, &lost(&format!("the TaskManager ended: {reason}")), true);
             }
             // Artifacts and logs are the shell's.
             ToJobManager::RegisterTaskManager(_)
@@ -141,25 +139,25 @@ impl JobManager {
         if now < last_heard + timeout {
             return self.cx.agenda.set(last_heard + timeout, Timer::Silence(id.clone()));
         }
-        self.lose_task_manager(id, &format!("no heartbeat for {timeout:?} (heartbeat.timeout): it is lost"), false);
+        let reason = format!("no heartbeat for {timeout:?} (heartbeat.timeout): it is lost");
+        self.lose_task_manager(id, &taken(&reason), false);
     }
 
     /// A TaskManager is gone with everything on it. If it comes back after all, it is as a new one.
-    pub(super) fn lose_task_manager(&mut self, id: &TaskManagerId, reason: &str, orderly: bool) {
+    pub(super) fn lose_task_manager(&mut self, id: &TaskManagerId, failure: &Failure, orderly: bool) {
         let Some(task_manager) = self.cx.task_managers.get(id) else { return };
-        let gone = Action::TaskManagerGone { task_manager: id.clone(), reason: reason.to_owned(), orderly };
+        let gone = Action::TaskManagerGone { task_manager: id.clone(), reason: failure.reason().to_owned(), orderly };
         self.cx.actions.push(gone);
         let connection = task_manager.connection;
         let holders = task_manager.slots.iter().flatten().chain(task_manager.workers.keys());
         let jobs: BTreeSet<JobId> = holders.copied().collect();
-        let failure: TaskFailure = lost(reason);
         // While the jobs handle it, the TaskManager is still known by name and host for their messages, but out of reach.
         if let Some(connection) = connection {
             self.cx.task_managers.disconnect(connection);
             self.cx.actions.push(Action::CloseConnection { connection });
         }
         for job in jobs {
-            self.with_job(job, |job, cx| job.on_worker_lost(id, &failure, cx));
+            self.with_job(job, |job, cx| job.on_worker_lost(id, failure, cx));
         }
         self.cx.task_managers.remove(id);
         self.cx.queue.changed = true;

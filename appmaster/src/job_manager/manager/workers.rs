@@ -2,7 +2,7 @@ use flink_graph::{ExecutionAttemptId, JobId, TaskManagerId};
 use flink_protocol::task_manager::{FailureKind, TaskFailure, TaskManagerReport, ToTaskManager};
 
 use super::JobManager;
-use crate::job_manager::job::lost;
+use crate::job_manager::job::{Failure, lost};
 use crate::job_manager::task_managers::Worker;
 use crate::job_manager::timing::{Resend, Timer};
 
@@ -69,7 +69,7 @@ impl JobManager {
     }
 
     /// The worker of a job is gone unasked; what was on it has failed.
-    fn worker_gone(&mut self, id: &TaskManagerId, job: JobId, failure: &TaskFailure) {
+    fn worker_gone(&mut self, id: &TaskManagerId, job: JobId, failure: &Failure) {
         if let Some(task_manager) = self.cx.task_managers.get_mut(id) {
             task_manager.workers.remove(&job);
         }
@@ -102,8 +102,8 @@ impl JobManager {
             None => {}
             Some(Worker::Stopping(_)) => self.worker_stopped(id, job),
             Some(_) => {
-                let failure = TaskFailure { kind, message: format!("its worker was lost: {reason}") };
-                self.worker_gone(id, job, &failure);
+                let told = TaskFailure { kind, message: format!("its worker was lost: {reason}") };
+                self.worker_gone(id, job, &told.into());
             }
         }
     }
@@ -131,7 +131,8 @@ impl JobManager {
     fn insist_on_start(&mut self, id: &TaskManagerId, job: JobId, resend: &Resend) {
         let Some(master) = self.jobs.get_mut(&job) else { return self.cx.stop_worker(id, job) };
         // The TaskManager gives up a worker that does not start, and says why; this is for one that says nothing.
-        let timeout = master.settings.slot_request_timeout.unwrap_or_default().max(self.cx.config.worker_start_timeout * 2);
+        let timeout =
+            master.settings.slot_request_timeout.unwrap_or_default().max(self.cx.config.worker_start_timeout * 2);
         if resend.unanswered_for(self.cx.now.elapsed) <= timeout {
             let message = ToTaskManager::StartWorker(Box::new(master.information.clone()));
             return self.cx.send(id, message);
@@ -148,7 +149,7 @@ impl JobManager {
         let waits =
             self.cx.task_managers.get(id).is_some_and(|tm| tm.attempts.iter().any(|attempt| attempt.job == job));
         if waits && resend.unanswered_for(self.cx.now.elapsed) > self.cx.config.heartbeat_timeout {
-            self.lose_task_manager(id, "the TaskManager could not end a worker in time", false);
+            self.lose_task_manager(id, &lost("the TaskManager could not end a worker in time"), false);
         }
     }
 }

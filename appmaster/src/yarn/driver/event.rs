@@ -146,6 +146,8 @@ pub enum Action {
         task_manager: TaskManagerId,
         /// The cause in words.
         reason: String,
+        /// Whether that is the cluster's doing, and not that of what ran in the container.
+        by_cluster: bool,
     },
     /// Tell users what the jobs wait for; `None` when they wait no longer.
     Explain(Option<String>),

@@ -293,7 +293,8 @@ impl ResourceManagerDriver {
             self.actions.push(Action::StopContainer { container: id.clone(), node: worker.node.clone() });
         }
         let reason = format!("container {id} on {} is lost: {}", worker.node, end.reason);
-        self.actions.push(Action::ReportLost { task_manager: id.clone(), reason: reason.clone() });
+        let by_cluster = end.blame != Blame::Container;
+        self.actions.push(Action::ReportLost { task_manager: id.clone(), reason: reason.clone(), by_cluster });
         if end.blame == Blame::Nobody {
             return;
         }
@@ -375,7 +376,7 @@ impl ResourceManagerDriver {
             let reason = format!("YARN does not count the container {stranger} as one of this application any more");
             // Should YARN hear of it after all, it is given back.
             self.heartbeat.release(stranger.clone());
-            self.actions.push(Action::ReportLost { task_manager: stranger, reason });
+            self.actions.push(Action::ReportLost { task_manager: stranger, reason, by_cluster: true });
         }
     }
 
