@@ -1,7 +1,7 @@
 use flink_test_hadoop::{Cluster, Variant};
 
 use crate::programs::program;
-use crate::user::{User, application_in, expected};
+use crate::user::{TROUBLED, User, application_in, expected, id_in};
 
 fn word_count(target: &str, name: &str) {
     let cluster = Cluster::shared(Variant::Plain);
@@ -135,6 +135,26 @@ fn a_job_is_listed_and_canceled() {
     assert!(!listed(&["-r"]).contains(job));
     user.call(&["kill", id]).expect(0, &[]);
     user.assert_tidy(id);
+}
+
+/// The container lives on in a session, and has ended with its application otherwise.
+#[test]
+fn a_failed_task_shows_what_its_container_wrote() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "failed-task");
+    let gate = user.gate("fail");
+    gate.open();
+    let session = user.json(&["session", "-d", "--output", "json"]);
+    for target in ["yarn-session", "yarn-per-job", "yarn-application"] {
+        let words = ["run", "-t", target, "-D", "restart-strategy.type=none", TROUBLED, "fail", gate.path()];
+        let told = user.call(&words).expect(1, &["it was to fail", "in operator `Fail`"]).stderr;
+        let failure = &told[told.find("failed on TaskManager").expect("where it failed")..];
+        let place = id_in(failure, "container_");
+        let lines = failure.find(&format!("the last lines of {place}"));
+        let lines = &failure[lines.unwrap_or_else(|| panic!("{target}: no lines of {place} in:\n{told}"))..];
+        assert!(target == "yarn-application" || lines.contains("the gate is open"), "{target}:\n{told}");
+    }
+    user.call(&["kill", session["application-id"].as_str().unwrap()]).expect(0, &[]);
 }
 
 #[test]

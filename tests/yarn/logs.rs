@@ -103,8 +103,8 @@ fn logs_of_a_job_and_of_its_tasks_running_and_ended() {
     user.assert_tidy(&speakers.id);
 }
 
-/// A container that was given back has no TaskManager that could be asked, and YARN collects its logs with the
-/// application's.
+/// A container that was given back has no TaskManager that could be asked, and YARN collects its logs with the application's:
+/// until then its node has them.
 #[test]
 fn logs_of_containers_that_were_given_back() {
     let cluster = Cluster::shared(Variant::Plain);
@@ -116,11 +116,14 @@ fn logs_of_containers_that_were_given_back() {
     eventually("they are given back", || {
         user.containers(&speakers.id).iter().all(|process| !places.contains(&&process.container))
     });
-    let missing = speakers.logs(&[]);
-    assert_ne!(missing.code, Some(0), "{}", missing.stdout);
-    for part in [places[0].as_str(), "application has ended"] {
-        assert!(missing.stderr.contains(part), "`{part}` is missing in:\n{}", missing.stderr);
-    }
+    speakers.check("they were given back", begun);
+    speakers.check("they were given back", ended);
+    let followed = speakers.logs(&["--follow"]).expect(0, &[]).stdout;
+    let whole = user.call(&["logs", "--container", places[0]]).expect(0, &[]).stdout;
+    assert!(followed.contains(&ended(0)) && followed.contains(&ended(1)), "{followed}");
+    assert!(whole.contains(&format!("{} on ", places[0])) && whole.contains("taskmanager.err"), "{whole}");
+    let unknown = format!("{}99", places[0]);
+    user.call(&["logs", "--container", &unknown]).expect(1, &[&unknown, "is not registered"]);
     user.call(&["kill", &speakers.id]).expect(0, &[]);
     cluster.yarn().logs(&speakers.id);
     speakers.check("the application has ended", ended);

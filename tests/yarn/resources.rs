@@ -79,7 +79,8 @@ fn a_job_waits_for_room_for_its_containers() {
 #[test]
 fn a_queue_above_its_share_gives_containers_back() {
     let cluster = Cluster::exclusive(Variant::Preemption);
-    let user = User::new(&cluster, "preempted");
+    // That is what shared clusters do: it takes no restart strategy to bear it.
+    let user = User::new(&cluster, "preempted").without_strategy();
     user.put_text("text", COPIES);
     // What is taken away is not counted as a failure: one would be too many.
     let options =
@@ -113,13 +114,20 @@ fn whoever_takes_too_much_memory_is_ended_in_words() {
     // YARN sees all that runs in a container.
     let told =
         ["YARN killed it because it went over its physical memory of 256 MB by ", "taskmanager.memory.process.size"];
-    run("lets-hoard").expect(1, &told);
+    assert_shows_its_container(&run("lets-hoard").expect(1, &told).stderr);
     session.end();
     // Once the application has ended, what the container had written is there, and not only what its master had.
-    let words = ["run", "-t", "yarn-application", "-D", "restart-strategy.type=none", TROUBLED, "lets-hoard"];
-    let ended = user.call(&words).expect(1, &told);
-    let failure = &ended.stderr[ended.stderr.find("failed after").expect("the job's failure")..];
+    for target in ["yarn-application", "yarn-per-job"] {
+        let words = ["run", "-t", target, "-D", "restart-strategy.type=none", TROUBLED, "lets-hoard"];
+        assert_shows_its_container(&user.call(&words).expect(1, &told).stderr);
+    }
+}
+
+/// The cause comes first, then what the container that it names has written.
+#[track_caller]
+fn assert_shows_its_container(told: &str) {
+    let failure = &told[told.find("failed after").expect("the job's failure")..];
     let lost = id_in(failure, "container_");
-    assert!(!lost.ends_with("_000001"), "{}", ended.stderr);
-    assert!(ended.stderr.contains(&format!("the last lines of {lost}")), "{lost}:\n{}", ended.stderr);
+    assert!(!lost.ends_with("_000001"), "{told}");
+    assert!(failure.contains(&format!("the last lines of {lost}")), "{lost}:\n{told}");
 }

@@ -111,7 +111,10 @@ impl ProcessFunction<u64> for Speak {
 fn fails(env: &StreamExecutionEnvironment, gate: &str) {
     let (is_open, gate) = (PathBuf::from(gate), gate.to_owned());
     let fail = move |number: u64| match is_open.exists() {
-        true => Err(format!("it was to fail; a task knows {}", all_it_knows())),
+        true => {
+            println!("the gate is open");
+            Err(format!("it was to fail; a task knows {}", all_it_knows()))
+        }
         false => Ok(number),
     };
     let numbers = env.from_sequence(1, 1_000_000).try_map(slowly(&gate)).name("Slow");

@@ -197,8 +197,13 @@ impl Cluster {
     }
 
     /// The application that it is, when it is one on YARN.
+    pub(crate) fn application(&self) -> Option<&Application> {
+        self.application.as_ref()
+    }
+
+    /// Its id, when it is one.
     pub(crate) fn application_id(&self) -> Option<ApplicationId> {
-        self.application.as_ref().map(Application::id)
+        self.application().map(Application::id)
     }
 
     /// An application on YARN, with the address of its JobManager now.

@@ -29,6 +29,8 @@ pub struct ClientError {
     exit: Exit,
     message: String,
     causes: Vec<String>,
+    /// Where a log comes from, and its last lines.
+    log: Option<Box<(String, String)>>,
     hint: Option<String>,
     /// People have read what happened already: only what they can do is left to say.
     told: bool,
@@ -41,7 +43,7 @@ impl ClientError {
     /// An error with an exit code.
     #[must_use]
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), causes: Vec::new(), hint: None, told: false }
+        Self { exit, message: message.into(), causes: Vec::new(), log: None, hint: None, told: false }
     }
 
     pub(crate) fn failed(message: impl Into<String>) -> Self {
@@ -85,6 +87,13 @@ impl ClientError {
         self
     }
 
+    /// Shows the end of a log behind the causes.
+    #[must_use]
+    pub(crate) fn with_log(mut self, title: String, lines: String) -> Self {
+        self.log = Some(Box::new((title, lines)));
+        self
+    }
+
     /// Says what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -98,6 +107,11 @@ impl ClientError {
         self.exit
     }
 
+    /// Message and causes, as text.
+    pub(crate) fn causes(&self) -> String {
+        [&self.message].into_iter().chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
     /// The error as one line of JSON, for commands with `--output json`.
     pub(crate) fn to_json(&self) -> String {
         #[derive(Serialize)]
@@ -109,11 +123,20 @@ impl ClientError {
         struct Content<'a> {
             message: &'a str,
             causes: &'a [String],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            log: Option<Log<'a>>,
             hint: Option<&'a str>,
             exit_code: u8,
         }
-        let Self { exit, message, causes, hint, told: _ } = self;
-        let content = Content { message, causes, hint: hint.as_deref(), exit_code: *exit as u8 };
+        #[derive(Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        struct Log<'a> {
+            of: &'a str,
+            last_lines: &'a str,
+        }
+        let Self { exit, message, causes, log, hint, told: _ } = self;
+        let log = log.as_deref().map(|(of, last_lines)| Log { of, last_lines });
+        let content = Content { message, causes, log, hint: hint.as_deref(), exit_code: *exit as u8 };
         serde_json::to_string(&Told { error: content }).unwrap_or_else(|_| self.to_string())
     }
 }
@@ -125,6 +148,8 @@ impl fmt::Display for ClientError {
             lines.push(format!("error: {}", self.message));
             lines.extend(self.causes.iter().map(|cause| format!("  caused by: {}", indented(cause))));
         }
+        let log = self.log.as_deref().map(|(of, lines)| format!("  the last lines of {of}:\n    {}", indented(lines)));
+        lines.extend(log);
         lines.extend(self.hint.iter().map(|hint| format!("hint: {}", indented(hint))));
         f.write_str(&lines.join("\n"))
     }
@@ -152,5 +177,9 @@ mod tests {
         let error = error.told_in("Error: not found, found");
         assert_eq!(error.to_string(), "hint: look");
         assert_eq!(error.to_json(), expected);
+        let error = error.with_log("worker-1.log".to_owned(), "one\ntwo\n".to_owned());
+        assert_eq!(error.to_string(), "  the last lines of worker-1.log:\n    one\n    two\nhint: look");
+        let log = r#""log":{"of":"worker-1.log","last-lines":"one\ntwo\n"}"#;
+        assert!(error.to_json().contains(log), "{}", error.to_json());
     }
 }

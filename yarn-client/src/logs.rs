@@ -14,6 +14,7 @@ use crate::run::block_on;
 use crate::settings::ConfigurationOptions;
 use crate::task_choice::TaskChoice;
 use crate::yarn::application::Application;
+use crate::yarn::logs::on_nodes::LogsOnNodes;
 use crate::yarn::{locate, logs as collected};
 
 /// Pause before logs that were read to their ends are asked for more; it doubles as long as nothing comes.
@@ -94,6 +95,8 @@ struct LogClusterOptions {
 struct Log {
     title: String,
     request: LogRequest,
+    /// True when its container has ended, and its node has shown all of it.
+    is_over: bool,
 }
 
 /// Runs the command.
@@ -103,9 +106,14 @@ pub(crate) fn execute(options: &LogsOptions) -> Result<()> {
     let hint = about_those_gone(cluster.application_id());
     block_on(async {
         let mut connection = cluster.connect().await?;
-        let mut logs = options.logs(&mut connection, &hint).await?;
-        let shown = show(&mut connection, &mut logs).await?;
-        if options.follow { options.follow(&mut connection, logs).await } else { shown.tell_missing(&logs, &hint) }
+        let gone = Gone(cluster.application().cloned());
+        let mut logs = options.logs(&mut connection, &gone, &hint).await?;
+        let shown = show(&mut connection, &mut logs, &gone).await?;
+        if options.follow {
+            options.follow(&mut connection, logs, &gone).await
+        } else {
+            shown.tell_missing(&logs, &hint)
+        }
     })
 }
 
@@ -113,8 +121,8 @@ pub(crate) fn execute(options: &LogsOptions) -> Result<()> {
 fn about_those_gone(application: Option<ApplicationId>) -> String {
     match application {
         Some(id) => format!(
-            "the log of a container that has ended is on its node until the application has ended; then YARN collects it, and \
-             `flink-yarn logs -id {id}` shows it"
+            "the log of a container that has ended is on its node until the application has ended; when no node has it now, \
+             YARN may have collected it then, and `flink-yarn logs -id {id}` shows it"
         ),
         None => "`flink-yarn standalone status` lists the TaskManagers that are there, and where logs are".to_owned(),
     }
@@ -156,27 +164,26 @@ impl LogsOptions {
         self.cluster.address.as_ref().or_else(|| self.of_jobmanager.as_ref()?.as_ref())
     }
 
-    async fn logs(&self, connection: &mut Connection, about_those_gone: &str) -> Result<Vec<Log>> {
-        let of_container = self.container.map(|id| id.to_string());
-        let task_managers = match (self.taskmanager.as_ref().or(of_container.as_ref()), self.job) {
-            // The first container of an attempt is the ApplicationMaster's.
-            (Some(_), None) if self.container.is_some_and(|id| id.number() == 1) => vec![None],
-            (Some(beginning), _) => vec![Some(self.task_manager(connection, beginning, about_those_gone).await?)],
-            (None, Some(job)) => {
+    async fn logs(&self, connection: &mut Connection, gone: &Gone, about_those_gone: &str) -> Result<Vec<Log>> {
+        let task_managers = match (&self.taskmanager, self.container, self.job) {
+            (_, Some(id), None) if gone.is_the_master(id).await => vec![None],
+            (_, Some(id), _) => vec![Some(id.to_string())],
+            (Some(beginning), None, _) => vec![Some(self.task_manager(connection, beginning, about_those_gone).await?)],
+            (None, None, Some(job)) => {
                 let (ran_it, _) = task_managers_of(connection, job, self.task.as_ref()).await?;
                 if ran_it.is_empty() && !self.follow {
                     return Err(self.nothing_ran(job));
                 }
                 ran_it.into_iter().map(Some).collect()
             }
-            (None, None) => vec![None],
+            (None, None, None) => vec![None],
         };
         Ok(task_managers.into_iter().map(|id| Log::new(id, self.job)).collect())
     }
 
     /// Shows what is written from now on. The logs of a job have an end, and others join them: those of the TaskManagers on
     /// which it is run again.
-    async fn follow(&self, connection: &mut Connection, mut logs: Vec<Log>) -> Result<()> {
+    async fn follow(&self, connection: &mut Connection, mut logs: Vec<Log>, gone: &Gone) -> Result<()> {
         let mut pause = FOLLOW_PAUSE;
         loop {
             tokio::time::sleep(pause).await;
@@ -197,12 +204,17 @@ impl LogsOptions {
                 // What was printed last may still be on its way to the log.
                 tokio::time::sleep(FOLLOW_PAUSE).await;
             }
-            // One that is missing may still come, or its TaskManager has gone.
-            let any = show(connection, &mut logs).await?.any;
+            let shown = show(connection, &mut logs, gone).await?;
+            // One of a job that is missing may still come, or its TaskManager has gone.
+            match shown.missing.into_iter().next() {
+                Some(error) if self.job.is_none() => return Err(error),
+                _ if self.job.is_none() && logs.iter().all(|log| log.is_over) => return Ok(()),
+                _ => {}
+            }
             if ended {
                 return self.job.filter(|_| logs.is_empty()).map_or(Ok(()), |job| Err(self.nothing_ran(job)));
             }
-            pause = if any { FOLLOW_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            pause = if shown.any { FOLLOW_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         }
     }
 
@@ -229,6 +241,8 @@ fn choose(ids: Vec<String>, beginning: &str, about_those_gone: &str) -> Result<S
         (Some(_), Some(_)) => {
             Err(ClientError::usage(format!("several TaskManagers begin with `{beginning}`")).because_text(known))
         }
+        // It may have ended: then its node has its log.
+        (None, _) if beginning.parse::<ContainerId>().is_ok() => Ok(beginning.to_owned()),
         (None, _) => Err(ClientError::usage(format!("no TaskManager `{beginning}`"))
             .because_text(format!("registered TaskManagers: {known}"))
             .hint(about_those_gone)),
@@ -257,7 +271,7 @@ async fn task_managers_of(
 impl Log {
     fn new(task_manager: Option<String>, job: Option<JobId>) -> Self {
         let title = task_manager.as_ref().map_or_else(|| "JobManager".to_owned(), |id| format!("TaskManager {id}"));
-        Self { title, request: LogRequest { task_manager, job, ..LogRequest::default() } }
+        Self { title, request: LogRequest { task_manager, job, ..LogRequest::default() }, is_over: false }
     }
 
     /// Writes what there is; true when that was anything.
@@ -315,13 +329,44 @@ impl Shown {
     }
 }
 
+/// Containers of an application that have ended, and with them their TaskManagers.
+struct Gone(Option<Application>);
+
+impl Gone {
+    /// Whether a container is that of the ApplicationMaster that leads: the first one of the last attempt.
+    async fn is_the_master(&self, id: ContainerId) -> bool {
+        let Some(application) = self.0.as_ref().filter(|_| id.number() == 1) else { return false };
+        application.report().await.is_ok_and(|report| report.current_attempt.is_none_or(|last| last == id.attempt))
+    }
+
+    /// Writes what one of them has written, as its node has it. False when there is nothing.
+    async fn show(&self, request: &LogRequest) -> Result<bool> {
+        let id = request.task_manager.as_ref().and_then(|id| id.parse::<ContainerId>().ok());
+        match (&self.0, id) {
+            (Some(application), Some(id)) => LogsOnNodes::of(application).await?.show(id, request.job).await,
+            _ => Ok(false),
+        }
+    }
+}
+
 /// Writes what there is in all of them. TaskManagers that ran a job may be gone.
-async fn show(connection: &mut Connection, logs: &mut [Log]) -> Result<Shown> {
+async fn show(connection: &mut Connection, logs: &mut [Log], gone: &Gone) -> Result<Shown> {
     let (titles, mut shown) = (logs.len() > 1, Shown::default());
-    for log in logs {
-        match log.write_on(connection, titles).await {
-            Err(error) if log.request.job.is_some() && error.exit() == Exit::Failed => shown.missing.push(error),
-            written => shown.any |= written?,
+    for log in logs.iter_mut().filter(|log| !log.is_over) {
+        let missing = match log.write_on(connection, titles).await {
+            Err(error) if log.request.task_manager.is_some() && error.exit() == Exit::Failed => error,
+            written => {
+                shown.any |= written?;
+                continue;
+            }
+        };
+        // Of one that was read already, the node would show the beginning again.
+        let on_node = if log.request.offset == 0 { gone.show(&log.request).await } else { Ok(false) };
+        match on_node {
+            Ok(true) => (log.is_over, shown.any) = (true, true),
+            Ok(false) => shown.missing.push(missing),
+            Err(error) if error.exit() == Exit::Failed => shown.missing.push(missing.because(&error)),
+            Err(error) => return Err(error),
         }
     }
     Ok(shown)

@@ -32,6 +32,9 @@ pub mod application_master;
 /// The ApplicationMaster's protocol with a NodeManager.
 pub mod container_management;
 
+/// Logs of containers, as NodeManagers have them.
+pub mod node_logs;
+
 /// Where the ResourceManagers are.
 mod resource_manager;
 
@@ -43,6 +46,7 @@ pub use container::{Container, ContainerExit, ContainerFailure, ContainerReport,
 pub use container_management::{ContainerManagement, StartContainer};
 pub use ids::{ApplicationAttemptId, ApplicationId, ContainerId, InvalidId, NodeId};
 pub use launch::{AccessControl, ContainerLaunchContext, LocalResource, LocalResourceKind, Visibility};
+pub use node_logs::{NodeLog, NodeLogContent, NodeLogs, NodeLogsError};
 pub use resource::{ANY_HOST, Resource, ResourceRequest};
 pub use states::{
     AmCommand, ApplicationState, AttemptState, ContainerSignal, ContainerState, FinalStatus, LogAggregation, NodeState,

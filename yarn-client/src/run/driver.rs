@@ -1,4 +1,4 @@
-use flink_graph::{Artifact, JobGraph, JobStatus};
+use flink_graph::{Artifact, JobGraph, JobId, JobStatus};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 use flink_protocol::program::{DriverRequest, DriverResponse, EarlierAction};
 use flink_protocol::wire;
@@ -10,6 +10,7 @@ use crate::connection::{Connection, unexpected};
 use crate::error::{ClientError, Exit, Result};
 use crate::output::{self, Format};
 use crate::program::{self, DrivenProgram, Planner, Program, Said};
+use crate::yarn::last_lines;
 
 /// Runs a program to its end, and its jobs on the cluster. `main` sees each job's result, a failure too, and may go on.
 pub(super) async fn drive(run: &RemoteRun, planner: &Planner, program: &Program, mut signals: Signals) -> Result<()> {
@@ -38,8 +39,8 @@ struct Session<'a> {
     connection: Option<Connection>,
     signals: Signals,
     jobs: Vec<Job>,
-    /// What went wrong last, and was told to the program: it may handle it.
-    failure: Option<ClientError>,
+    /// What went wrong last, with which job, and was told to the program: it may handle it.
+    failure: Option<(JobId, ClientError)>,
 }
 
 /// A job, and what the program knows of it.
@@ -69,7 +70,10 @@ impl Session<'_> {
                 Said::Ended { crash: None, .. } => return self.finish().await,
                 Said::Ended { crash: Some(crash), last_words } => {
                     self.cancel_running().await;
-                    return Err(self.failure.take().map_or(crash, |failure| failure.told_in(&last_words)));
+                    return Err(match self.failure.take() {
+                        Some((job, error)) => self.shown(job, error.told_in(&last_words)).await,
+                        None => crash,
+                    });
                 }
             }
         }
@@ -133,7 +137,7 @@ impl Session<'_> {
                 (EarlierAction::Submitted { job, status }, DriverResponse::Submitted(job))
             }
             Err(reason) => {
-                self.failure = Some(refused(&graph, reason.clone()));
+                self.failure = Some((graph.job_id, refused(&graph, reason.clone())));
                 (EarlierAction::Refused(reason.clone()), DriverResponse::Refused(reason))
             }
         };
@@ -172,7 +176,7 @@ impl Session<'_> {
         let connection = self.connect_or_cancel().await?;
         let job = &mut self.jobs[index];
         let result = follow::follow(&self.run.cluster, connection, &job.graph, &mut self.signals).await?;
-        self.failure = self.run.conclude(&job.graph, &result)?;
+        self.failure = self.run.conclude(&job.graph, &result)?.map(|error| (job.graph.job_id, error));
         job.told = EarlierAction::Ended(Box::new(result.clone()));
         Ok(result)
     }
@@ -206,7 +210,7 @@ impl Session<'_> {
 
     /// The program goes on after a failure: it was handled there, and is no failure of the run.
     fn tell_what_was_handled(&mut self) {
-        if let Some(failure) = self.failure.take()
+        if let Some((_, failure)) = self.failure.take()
             && self.run.format == Format::Text
         {
             output::notice(failure.to_string());
@@ -225,7 +229,15 @@ impl Session<'_> {
                 failure = failure.or(self.failure.take());
             }
         }
-        failure.map_or(Ok(()), Err)
+        match failure {
+            Some((job, error)) => Err(self.shown(job, error).await),
+            None => Ok(()),
+        }
+    }
+
+    /// A failure that the program has not handled, with what shows more of it.
+    async fn shown(&self, job: JobId, error: ClientError) -> ClientError {
+        last_lines::of_living(&self.run.cluster, job, error).await
     }
 
     async fn interrupt(&mut self) -> ClientError {

@@ -21,7 +21,7 @@ use crate::yarn::application::{Application, END_TIMEOUT, outcome};
 use crate::yarn::deployment::{Deployment, Timings, Work};
 use crate::yarn::ending::cancel_all;
 use crate::yarn::plan::{Kind, Plan};
-use crate::yarn::{artifacts, diagnostics, start};
+use crate::yarn::{artifacts, diagnostics, last_lines, start};
 
 /// Pause between two questions for what has happened to an application.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -157,7 +157,10 @@ impl YarnRun {
                 }
                 Said::Ended { crash: Some(crash), last_words } => {
                     jobs.end_all().await;
-                    return Err(jobs.failure.take().map_or(crash, |failure| failure.told_in(&last_words)));
+                    return Err(match jobs.failure.take() {
+                        Some(failure) => failure.shown(&last_words).await,
+                        None => crash,
+                    });
                 }
                 Said::Ended { crash: None, .. } if jobs.jobs.is_empty() => {
                     no_job(program);
@@ -209,8 +212,8 @@ struct Watch<'a> {
     cluster: Option<Cluster>,
     /// Jobs whose end was told.
     told: Vec<JobId>,
-    /// The last job that did not finish.
-    failure: Option<ClientError>,
+    /// The last job that did not finish, and why.
+    failure: Option<(JobId, ClientError)>,
 }
 
 impl Watch<'_> {
@@ -245,10 +248,8 @@ impl Watch<'_> {
         match followed.await {
             Ok(Some(Followed { name, result })) => {
                 self.told.push(result.job);
-                match remote::tell_end(self.run.format, &name, &result) {
-                    Ok(failure) => self.failure = failure,
-                    Err(error) => self.failure = Some(error),
-                }
+                let failure = remote::tell_end(self.run.format, &name, &result).unwrap_or_else(Some);
+                self.failure = failure.map(|error| (result.job, error));
             }
             Ok(None) => tokio::time::sleep(PAUSE).await,
             // It ends, or another attempt takes over: the ResourceManager says which.
@@ -276,15 +277,16 @@ impl Watch<'_> {
             return Ok(());
         }
         self.application.staging().remove().await?;
-        if let Some(failure) = self.failure {
+        if let Some((job, failure)) = self.failure {
             return Err(match failure.exit() {
-                Exit::Failed => start::with_last_lines(self.application, failure).await,
+                Exit::Failed => last_lines::of_ended(self.application, Some(job), failure).await,
                 _ => failure.hint(format!("its logs: flink-yarn logs --application-id {}", report.id)),
             });
         }
         let exit = if report.state == ApplicationState::Killed { Exit::Canceled } else { Exit::Failed };
         let error = ClientError::new(exit, format!("application {} ended badly: {}", report.id, outcome(report)));
-        Err(start::with_last_lines(self.application, error.because_text(diagnostics::cause(&report.diagnostics))).await)
+        let error = error.because_text(diagnostics::cause(&report.diagnostics));
+        Err(last_lines::of_ended(self.application, None, error).await)
     }
 
     /// Cancels the jobs, so that nothing half-written stays, and ends the application.
@@ -361,7 +363,14 @@ struct Jobs<'a> {
     signals: Signals,
     jobs: Vec<Job>,
     /// What went wrong last, and was told to the program: it may handle it.
-    failure: Option<ClientError>,
+    failure: Option<Failure>,
+}
+
+/// Why a job did not finish, and its application, which has ended.
+struct Failure {
+    application: Application,
+    job: JobId,
+    error: ClientError,
 }
 
 /// One job, and its application.
@@ -372,12 +381,23 @@ struct Job {
     told: EarlierAction,
 }
 
+impl Failure {
+    /// One that the program has not handled, with what shows more of it than the program has printed.
+    async fn shown(self, last_words: &str) -> ClientError {
+        let error = self.error.told_in(last_words);
+        match error.exit() {
+            Exit::Failed => last_lines::of_ended(&self.application, Some(self.job), error).await,
+            _ => error,
+        }
+    }
+}
+
 impl Jobs<'_> {
     async fn answer(&mut self, request: DriverRequest) -> Result<DriverResponse> {
         if let Some(failure) = self.failure.take()
             && self.run.format == Format::Text
         {
-            output::notice(failure.to_string());
+            output::notice(failure.error.to_string());
         }
         let action = match request {
             DriverRequest::SubmitJob(graph) => return self.submit(graph).await,
@@ -432,7 +452,8 @@ impl Jobs<'_> {
             Ok(result) => result,
             Err(error) => return Err(lost(job, error).await),
         };
-        self.failure = remote::tell_end(self.run.format, &job.graph.name, &result)?;
+        let failure = remote::tell_end(self.run.format, &job.graph.name, &result)?;
+        self.failure = failure.map(|error| Failure { application: job.application.clone(), job: result.job, error });
         job.told = EarlierAction::Ended(Box::new(result.clone()));
         settle(&job.application).await;
         Ok(result)
@@ -460,7 +481,10 @@ impl Jobs<'_> {
                 failure = failure.or(self.failure.take());
             }
         }
-        failure.map_or(Ok(()), Err)
+        match failure {
+            Some(failure) => Err(failure.shown("").await),
+            None => Ok(()),
+        }
     }
 
     /// Ends the applications whose jobs have not.
@@ -491,7 +515,7 @@ async fn lost(job: &Job, error: ClientError) -> ClientError {
         Ok(report) if report.state.is_terminal() => {
             let message = format!("application {} ended before its job {}", report.id, remote::named(&job.graph));
             let error = ClientError::failed(message).because_text(diagnostics::cause(&report.diagnostics));
-            start::with_last_lines(&job.application, error).await
+            last_lines::of_ended(&job.application, Some(job.graph.job_id), error).await
         }
         _ => error,
     }

@@ -70,6 +70,9 @@ pub(crate) mod locate;
 /// Logs of what has ended.
 pub(crate) mod logs;
 
+/// What containers wrote last, for errors.
+pub(crate) mod last_lines;
+
 /// `flink-yarn session`
 pub(crate) mod session;
 

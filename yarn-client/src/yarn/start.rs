@@ -9,16 +9,13 @@ use super::deployment::{Deployment, Work};
 use super::explain::{self, Waiting};
 use super::plan::{Plan, Size};
 use super::resource_manager::{queue_room, room};
-use super::{diagnostics, logs};
+use super::{diagnostics, last_lines};
 use crate::error::{ClientError, Result};
 use crate::output;
 use crate::run::{Signals, interrupted};
 
 /// Time after which the reasons are looked for again.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
-
-/// Lines of a log that are shown when an application failed.
-pub(crate) const LAST_LINES: usize = 20;
 
 /// What is done about a report.
 #[derive(Debug, PartialEq, Eq)]
@@ -143,30 +140,8 @@ async fn why(application: &Application, plan: &Plan, container: Size, report: &A
 /// The cause first, then what the container has written.
 async fn failed_to_start(application: &Application, report: &ApplicationReport) -> ClientError {
     let message = format!("application {} ended before it ran: {}", report.id, outcome(report));
-    with_last_lines(application, ClientError::failed(message).because_text(diagnostics::cause(&report.diagnostics)))
-        .await
-}
-
-/// Adds the last lines of a log to the error with which an application has ended: of the container that the error names, or
-/// of the ApplicationMaster.
-pub(crate) async fn with_last_lines(application: &Application, error: ClientError) -> ClientError {
-    if !application.had_a_container().await {
-        return error
-            .hint("it never had a container; `flink-yarn doctor` looks for what keeps applications from running");
-    }
-    let hint = format!("all of the logs: flink-yarn logs --application-id {}", application.id());
-    let named = diagnostics::container_in(&error.to_string()).filter(|id| id.application() == application.id());
-    let mut found = None;
-    for container in named.map(Some).into_iter().chain([None]) {
-        found = logs::last_lines(application, container, LAST_LINES).await;
-        if found.is_some() {
-            break;
-        }
-    }
-    match found {
-        Some((container, lines)) => error.because_text(format!("the last lines of {container}:\n{lines}")).hint(hint),
-        None => error.hint(hint),
-    }
+    let error = ClientError::failed(message).because_text(diagnostics::cause(&report.diagnostics));
+    last_lines::of_ended(application, None, error).await
 }
 
 #[cfg(test)]

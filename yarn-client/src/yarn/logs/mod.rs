@@ -1,4 +1,5 @@
-//! The logs of an application that has ended, or of a container that has: YARN collects them in HDFS.
+//! The logs of an application that has ended, or of a container that has: YARN collects them in HDFS once the application has
+//! ended, and has them on the nodes before.
 
 /// Hadoop's TFile.
 pub(crate) mod tfile;
@@ -8,6 +9,12 @@ mod aggregated;
 
 /// A file in HDFS for code that reads and seeks.
 mod stored;
+
+/// Those of containers that have ended while their application goes on.
+pub(crate) mod on_nodes;
+
+/// Logs on their way to standard output.
+mod printed;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Read};
@@ -22,8 +29,8 @@ use super::application::Application;
 use super::hadoop::Hadoop;
 use super::staging::unusable;
 use crate::error::{ClientError, Result};
-use crate::output;
 use crate::task_choice::TaskChoice;
+use printed::{Printed, is_telling};
 use stored::StoredFile;
 use tfile::TFile;
 
@@ -185,26 +192,21 @@ impl AggregatedLogs {
     pub(crate) async fn show(&self) -> Result<usize> {
         self.each(|title, content| {
             let LogTitle { node, container, name, size } = title;
-            if *size == 0 || OF_THE_START.contains(&name.as_str()) {
+            if !is_telling(name, *size) {
                 return Ok(());
             }
-            output::line(format!("==> {container} on {node}: {name} <=="))?;
+            let mut printed = Printed::begin(container, node, name)?;
             let mut buffer = vec![0; PIECE];
-            let mut kept = Vec::new();
             loop {
                 let count = content.read(&mut buffer).map_err(|error| {
                     ClientError::failed(format!("the log {name} of {container} cannot be read to its end"))
                         .because(&error)
                 })?;
                 if count == 0 {
-                    break;
+                    return printed.end();
                 }
-                kept.extend_from_slice(&buffer[..count]);
-                let whole = whole_characters(&kept);
-                output::raw(&String::from_utf8_lossy(&kept[..whole]))?;
-                kept.drain(..whole);
+                printed.write(&buffer[..count])?;
             }
-            output::line(String::from_utf8_lossy(&kept))
         })
         .await
     }
@@ -226,19 +228,12 @@ fn unreadable(path: &str, error: std::io::Error) -> ClientError {
     ClientError::failed(format!("the logs in {path} cannot be read")).because(&error)
 }
 
-/// Bytes up to the last whole character: a piece may end in the middle of one.
-fn whole_characters(bytes: &[u8]) -> usize {
-    match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => error.valid_up_to(),
-        _ => bytes.len(),
-    }
-}
-
-/// The last lines of what a container has written, or without one the ApplicationMaster of the last attempt; none when they
-/// cannot be had soon. The application has ended.
+/// The last lines of what a container has written, of the tasks of a job rather than of others, or without a container the
+/// ApplicationMaster of the last attempt; none when they cannot be had soon. The application has ended.
 pub(crate) async fn last_lines(
     application: &Application,
     container: Option<ContainerId>,
+    job: Option<JobId>,
     lines: usize,
 ) -> Option<(String, String)> {
     let begun = Instant::now();
@@ -247,7 +242,7 @@ pub(crate) async fn last_lines(
         if report.log_aggregation == Some(LogAggregation::Disabled) {
             return None;
         }
-        if let Some(found) = try_last_lines(application, &report, container, lines).await {
+        if let Some(found) = try_last_lines(application, &report, container, job, lines).await {
             return Some(found);
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -259,6 +254,7 @@ async fn try_last_lines(
     application: &Application,
     report: &ApplicationReport,
     container: Option<ContainerId>,
+    job: Option<JobId>,
     lines: usize,
 ) -> Option<(String, String)> {
     let logs = AggregatedLogs::of(application.hadoop(), application.root().hdfs(), &report.user, report.id);
@@ -271,7 +267,7 @@ async fn try_last_lines(
     let read = logs.each(move |title, content| {
         let of_attempt =
             title.container.parse().is_ok_and(|id: ContainerId| attempt.is_none_or(|attempt| id.attempt == attempt));
-        if of_attempt && title.size > 0 && !OF_THE_START.contains(&title.name.as_str()) {
+        if of_attempt && is_telling(&title.name, title.size) {
             let tail = tail(content).map_err(|error| ClientError::failed("cannot read a log").because(&error))?;
             // Nobody listens any more when the command ends.
             let _ = sender.send((title.clone(), tail));
@@ -280,23 +276,24 @@ async fn try_last_lines(
     });
     read.await.ok()?;
     let mut found: Vec<(LogTitle, Vec<u8>)> = receiver.try_iter().collect();
-    found.sort_by_key(|(title, _)| telling(&title.name));
+    found.sort_by_key(|(title, _)| telling(&title.name, job));
     let (title, tail) = found.into_iter().next()?;
     let text = String::from_utf8_lossy(&tail).into_owned();
     Some((format!("{} ({})", title.container, title.name), last(&text, lines)))
 }
 
-/// Small for the log that says most about a failure: what goes wrong is on standard error, and what tasks print in the
-/// logs of workers.
-fn telling(name: &str) -> u8 {
+/// Small for the log that says most about a failure: of a job, what its tasks print; else what is on standard error.
+fn telling(name: &str, job: Option<JobId>) -> u8 {
     match name {
-        name if name.ends_with(".err") => 0,
-        name if name.starts_with("worker-") => 1,
-        _ => 2,
+        name if job.is_some_and(|job| name.contains(&job.to_string())) => 0,
+        name if name.ends_with(".err") => 1,
+        name if name.starts_with("worker-") => 2,
+        _ => 3,
     }
 }
 
-fn last(text: &str, lines: usize) -> String {
+/// The last lines of a text.
+pub(crate) fn last(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
@@ -383,13 +380,12 @@ mod tests {
     fn ends_of_logs() {
         assert_eq!(last("a\nb\nc\n", 2), "b\nc");
         assert_eq!(last("a", 2), "a");
-        let mut names = ["taskmanager.log", "worker-1.log", "taskmanager.err"];
-        names.sort_by_key(|name| telling(name));
-        assert_eq!(names, ["taskmanager.err", "worker-1.log", "taskmanager.log"]);
+        let job = JobId::from_u128(1);
+        let own = format!("worker-{job}.log");
+        let mut names = ["taskmanager.log", "worker-x.log", &own, "taskmanager.err"];
+        names.sort_by_key(|name| telling(name, Some(job)));
+        assert_eq!(names, [&own, "taskmanager.err", "worker-x.log", "taskmanager.log"]);
         let long = vec![b'x'; 3 * TAIL];
         assert_eq!(tail(&mut long.as_slice()).unwrap().len(), TAIL);
-        assert_eq!(whole_characters("aä".as_bytes()), 3);
-        assert_eq!(whole_characters(&"aä".as_bytes()[..2]), 1);
-        assert_eq!(whole_characters(&[b'a', 0xff, b'b']), 3);
     }
 }
