@@ -61,15 +61,21 @@ async fn found(
     job: JobId,
 ) -> Result<Option<(String, String)>> {
     let mut connection = cluster.connect().await?;
-    let request = LogRequest { task_manager: Some(container.to_string()), job: Some(job), offset: 0 };
-    match tail(&mut connection, request).await {
-        Ok(text) if text.trim().is_empty() => Ok(None),
-        Ok(text) => Ok(Some((format!("{container} (job {job})"), logs::last(&text, LINES)))),
-        Err(error) if error.exit() == Exit::Failed => {
-            LogsOnNodes::of(application).await?.last_lines(container, job, LINES).await
+    // What its tasks have printed, or else the TaskManager's own log.
+    for job in [Some(job), None] {
+        let request = LogRequest { task_manager: Some(container.to_string()), job, offset: 0 };
+        match tail(&mut connection, request).await {
+            Ok(text) if text.trim().is_empty() => {}
+            Ok(text) => {
+                let of = job.map_or("TaskManager".to_owned(), |job| format!("job {job}"));
+                return Ok(Some((format!("{container} ({of})"), logs::last(&text, LINES))));
+            }
+            // It has gone.
+            Err(error) if error.exit() == Exit::Failed => break,
+            Err(error) => return Err(error),
         }
-        Err(error) => Err(error),
     }
+    LogsOnNodes::of(application).await?.last_lines(container, job, LINES).await
 }
 
 /// The end of a log that a TaskManager has.

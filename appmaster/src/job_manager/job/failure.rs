@@ -57,12 +57,8 @@ impl JobMaster {
             let message = self.describe(first, failure, cx);
             match self.status {
                 JobStatus::Failing => self.remember(first, &self.with_advice(message, failure), false, cx),
-                // It was not the cluster after all. (A worker whose tasks do not end in time is killed for that alone.)
-                JobStatus::Restarting
-                    if self.restart.is_for_the_cluster()
-                        && !failure.by_cluster
-                        && self.is_ending_in_time(first, cx) =>
-                {
+                // It was not the cluster after all.
+                JobStatus::Restarting if self.restart.is_for_the_cluster() && !failure.by_cluster => {
                     self.recover(&[first], failure, message, cx);
                 }
                 JobStatus::Restarting => self.note_exception(Some(first), &message, cx),
@@ -155,9 +151,12 @@ impl JobMaster {
         }
     }
 
-    fn is_ending_in_time(&self, subtask: usize, cx: &Context) -> bool {
-        let since = self.graph.subtasks[subtask].current.canceling_since.unwrap_or(cx.now.elapsed);
-        cx.now.elapsed.saturating_sub(since) < self.settings.cancellation_timeout
+    /// Whether a task on a TaskManager was to end long ago: for that, its worker is killed.
+    pub(crate) fn is_cancellation_overdue(&self, place: &TaskManagerId, cx: &Context) -> bool {
+        let overdue = |since: Duration| cx.now.elapsed.saturating_sub(since) >= self.settings.cancellation_timeout;
+        let here = (0..self.graph.subtasks.len()).filter(|subtask| self.place(*subtask) == Some(place));
+        let mut canceling = here.filter(|subtask| self.state(*subtask) == ExecutionState::Canceling);
+        canceling.any(|subtask| self.graph.subtasks[subtask].current.canceling_since.is_some_and(overdue))
     }
 
     fn recover(&mut self, subtasks: &[usize], failure: &Failure, message: String, cx: &mut Context) {

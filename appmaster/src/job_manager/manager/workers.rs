@@ -2,7 +2,7 @@ use flink_graph::{ExecutionAttemptId, JobId, TaskManagerId};
 use flink_protocol::task_manager::{FailureKind, TaskFailure, TaskManagerReport, ToTaskManager};
 
 use super::JobManager;
-use crate::job_manager::job::{Failure, lost};
+use crate::job_manager::job::{Failure, lost, taken};
 use crate::job_manager::task_managers::Worker;
 use crate::job_manager::timing::{Resend, Timer};
 
@@ -102,8 +102,13 @@ impl JobManager {
             None => {}
             Some(Worker::Stopping(_)) => self.worker_stopped(id, job),
             Some(_) => {
-                let told = TaskFailure { kind, message: format!("its worker was lost: {reason}") };
-                self.worker_gone(id, job, &told.into());
+                let message = format!("its worker was lost: {reason}");
+                let is_overdue = self.jobs.get(&job).is_some_and(|job| job.is_cancellation_overdue(id, &self.cx));
+                let failure = match is_overdue && !unrecoverable {
+                    true => taken(&message),
+                    false => TaskFailure { kind, message }.into(),
+                };
+                self.worker_gone(id, job, &failure);
             }
         }
     }

@@ -38,11 +38,11 @@ impl LogsOnNodes {
         Ok(Self { nodes, user: manager.identity().clone(), https_only: policy.eq_ignore_ascii_case("HTTPS_ONLY") })
     }
 
-    /// Writes what a container has written, or the tasks of a job in it, to standard output. False when there is nothing.
+    /// Writes what a container has written, or the tasks of a job in it, to standard output. False when no node knows of it.
     pub(crate) async fn show(&self, container: ContainerId, job: Option<JobId>) -> Result<bool> {
         let Some(found) = self.find(container).await? else { return Ok(false) };
         let logs = found.wanted(job);
-        for log in &logs {
+        for log in logs.iter().filter(|log| is_telling(&log.name, log.size)) {
             let mut printed = Printed::begin(&container.to_string(), &found.node, &log.name)?;
             let mut content = found.from.read(container, &log.name, None).await.map_err(|error| unreadable(&error))?;
             while let Some(piece) = content.next().await.map_err(|error| unreadable(&error))? {
@@ -62,6 +62,7 @@ impl LogsOnNodes {
     ) -> Result<Option<(String, String)>> {
         let Some(found) = self.find(container).await? else { return Ok(None) };
         let mut logs = found.wanted(None);
+        logs.retain(|log| is_telling(&log.name, log.size));
         logs.sort_by_key(|log| telling(&log.name, Some(job)));
         let Some(log) = logs.first() else { return Ok(None) };
         let mut text = Vec::new();
@@ -101,10 +102,10 @@ impl LogsOnNodes {
 }
 
 impl Found {
+    /// All logs, or those of a job.
     fn wanted(&self, job: Option<JobId>) -> Vec<NodeLog> {
         let job = job.map(|job| job.to_string()).unwrap_or_default();
-        let logs = self.logs.iter().filter(|log| log.name.contains(&job) && is_telling(&log.name, log.size));
-        logs.cloned().collect()
+        self.logs.iter().filter(|log| log.name.contains(&job)).cloned().collect()
     }
 }
 
