@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use flink_test_hadoop::{Cluster, Variant};
 
 use crate::application::Application;
-use crate::process::Running;
+use crate::process::{Running, eventually};
 use crate::programs::program;
 use crate::user::User;
 
@@ -102,4 +102,27 @@ fn free_resources_are_shown() {
     for part in ["127.0.0.2", "127.0.0.3", "default", "other"] {
         assert!(shown.contains(part), "`{part}` is missing in:\n{shown}");
     }
+}
+
+/// In figures: what a node has, and what a container takes of it.
+#[test]
+fn free_resources_are_counted() {
+    let cluster = Cluster::exclusive(Variant::Plain);
+    let user = User::new(&cluster, "counted");
+    let look = || user.json(&["session", "-q", "--output", "json"]);
+    let figures = |shown: &serde_json::Value, keys: [&str; 4]| keys.map(|key| shown[key].as_u64().unwrap());
+    let of_cluster = ["total-memory-mb", "total-vcores", "free-memory-mb", "free-vcores"];
+    let of_node = ["memory-mb", "vcores", "free-memory-mb", "free-vcores"];
+    let all = 2 * 4096;
+    eventually("nothing runs", || figures(&look(), of_cluster) == [all, 16, all, 16]);
+    assert!(look()["nodes"].as_array().unwrap().iter().all(|node| figures(node, of_node) == [4096, 8, 4096, 8]));
+    let session = Application::session(&user, &["-jm", "1g", "-D", "yarn.appmaster.vcores=3"]);
+    let shown = look();
+    assert_eq!(figures(&shown, of_cluster), [all, 16, all - 1024, 13], "{shown}");
+    let nodes = shown["nodes"].as_array().unwrap();
+    let used: Vec<_> = nodes.iter().filter(|node| figures(node, of_node) == [4096, 8, 3072, 5]).collect();
+    assert!(nodes.len() == 2 && used.len() == 1 && used[0]["containers"] == 1, "{shown}");
+    let text = user.call(&["session", "-q"]).expect(0, &[]).stdout;
+    assert!(text.contains("2 nodes with 8 GB and 16 cores; free are 7 GB and 13 cores"), "{text}");
+    session.end();
 }

@@ -1,5 +1,7 @@
 use flink_test_hadoop::{Cluster, Variant};
 
+use crate::application::Application;
+use crate::daemons::{Copying, put_lines};
 use crate::process::eventually;
 use crate::programs::program;
 use crate::rest::Rest;
@@ -88,4 +90,19 @@ fn logs_are_found_running_and_ended() {
     check("ended");
     let missing = user.call(&["logs", "-id", id, "--container", "container_1_0001_01_000002"]);
     assert_ne!(missing.code, Some(0));
+}
+
+/// Where YARN's own users look: 0 % for ever would say that nothing happens.
+#[test]
+fn yarn_shows_how_far_jobs_are() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "progress");
+    put_lines(&user);
+    let session = Application::session(&user, &["-D", "yarn.heartbeat.interval=1"]);
+    let progress = || cluster.yarn().application(&session.id)["progress"].as_f64().unwrap_or_default();
+    let copying = Copying::start(&user, &session, "copied");
+    eventually("it is on its way", || (1.0..100.0).contains(&progress()));
+    copying.end();
+    eventually("all is done", || progress() == 100.0);
+    session.end();
 }

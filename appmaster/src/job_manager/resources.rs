@@ -25,4 +25,6 @@ pub struct ClusterResources {
     pub task_managers: BTreeMap<TaskManagerId, TaskManagerUse>,
     /// Where the input of each job that waits for slots is: bytes by host. TaskManagers are wanted there.
     pub inputs: Vec<Arc<BTreeMap<String, u64>>>,
+    /// How far the jobs are that have not ended, percent; 100 when there is none.
+    pub progress: u32,
 }

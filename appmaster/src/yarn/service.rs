@@ -62,6 +62,8 @@ pub struct ContainerService {
     fencing: Fencing,
     /// The number of containers that was last asked for.
     asked: u32,
+    /// How far the jobs are, percent, for YARN to show.
+    progress: u32,
     /// The hosts that the ResourceManager may keep as asked for.
     asked_hosts: BTreeSet<String>,
     /// Those of the ask that is not answered yet.
@@ -108,6 +110,7 @@ impl ContainerService {
             queue,
             fencing: Fencing::default(),
             asked: 0,
+            progress: 0,
             asked_hosts: BTreeSet::new(),
             asked_last: None,
             complained: None,
@@ -135,7 +138,10 @@ impl ContainerService {
             let input = tokio::select! {
                 Some(input) = self.queue.recv() => input,
                 wanted = changed(&mut resources) => match wanted {
-                    Some(wanted) => Input::Driver(Event::Demand(wanted)),
+                    Some(wanted) => {
+                        self.progress = wanted.progress;
+                        Input::Driver(Event::Demand(wanted))
+                    }
                     // The JobManager has ended: what that means for the application others decide.
                     None => std::future::pending().await,
                 },
@@ -248,7 +254,7 @@ impl ContainerService {
         let asks = request.containers.map(|count| self.asks(count, request.hosts)).unwrap_or_default();
         let request = hadoop::AllocateRequest {
             response_id: self.response_id,
-            progress: 0.0,
+            progress: self.progress as f32 / 100.0,
             asks,
             releases: request.release.iter().filter_map(|id| id.0.parse().ok()).collect(),
             blacklist_additions: request.blacklist_additions,

@@ -25,6 +25,22 @@ fn what_jobs_want_is_counted_by_slots() {
 }
 
 #[test]
+fn progress_is_that_of_the_jobs_which_have_not_ended() {
+    let mut bench = Bench::new(&[8]);
+    let progress = |bench: &Bench| bench.core.resources().progress;
+    assert_eq!(progress(&bench), 100);
+    let job = bench.submit(chain(1, RuntimeMode::Batch, "source 4 =|> reduce 1"));
+    assert_eq!(progress(&bench), 0);
+    let first = bench.attempt(job, 1, 0);
+    bench.state(first, ExecutionState::Finished);
+    assert_eq!(progress(&bench), 12, "a quarter of one of two vertices");
+    bench.submit(chain(2, RuntimeMode::Batch, "source 1"));
+    assert_eq!(progress(&bench), 6);
+    bench.call(ClientCall::CancelJob(job));
+    assert_eq!(progress(&bench), 0);
+}
+
+#[test]
 fn the_cause_of_a_lost_container_is_the_jobs_failure() {
     let mut bench = Bench::new(&[1]);
     let job = bench.submit(chain(1, RuntimeMode::Streaming, "source 1"));
@@ -250,6 +266,23 @@ fn what_the_job_is_to_blame_for_ends_it_without_a_restart_strategy() {
     };
     check(&crash, "killed by signal 11");
     check(&fail, "no number");
+}
+
+/// A worker that was killed since its tasks did not end in time has not failed by itself.
+#[test]
+fn a_worker_that_is_killed_for_the_restart_is_borne() {
+    let mut bench = Bench::on_demand(&[1, 1]);
+    let (job, reduce, slow) = two_places(&mut bench, None);
+    bench.tms[slow].mute = true;
+    break_connection(&mut bench, job, reduce);
+    bench.pass(11, &[]);
+    bench.tms[slow].tasks.clear();
+    bench.tms[slow].workers.clear();
+    bench.tms[slow].mute = false;
+    let killed = ToJobManager::WorkerLost { job, reason: "killed by signal 9".into(), unrecoverable: false };
+    bench.from_tm(slow, killed);
+    bench.pass(2, &[]);
+    assert_eq!(bench.attempts(job), "source: 1R 1R; reduce: 1R 1R");
 }
 
 #[test]

@@ -235,7 +235,7 @@ impl World {
             task_managers.insert(id, TaskManagerUse { slots: SLOTS, used, busy: used > 0, connected: true });
         }
         let bytes = (0..5).map(|host| (format!("host{host}"), 10 + host)).collect();
-        ClusterResources { missing_slots: left, task_managers, inputs: vec![std::sync::Arc::new(bytes)] }
+        ClusterResources { missing_slots: left, task_managers, inputs: vec![std::sync::Arc::new(bytes)], progress: 0 }
     }
 
     fn tell_demand(&mut self) {

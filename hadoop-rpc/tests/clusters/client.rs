@@ -1,12 +1,13 @@
 use std::time::{Duration, Instant};
 
 use flink_test_hadoop::{Cluster, Variant};
+use hadoop_rpc::User;
 use hadoop_rpc::yarn::{
     ApplicationClient, ApplicationFilter, ApplicationId, ApplicationReport, ApplicationState, AttemptState,
-    FinalStatus, NodeState, QueueAcl, QueueState, Resource,
+    FinalStatus, NodeLogs, NodeReport, NodeState, QueueAcl, QueueState, Resource,
 };
 
-use crate::master::{PATIENCE, client, submission};
+use crate::master::{PATIENCE, client, read_log, submission};
 
 #[tokio::test]
 async fn nodes_and_queues_are_described() {
@@ -105,6 +106,32 @@ async fn an_application_is_submitted_changed_and_killed() {
     assert!(report.diagnostics.contains("enough of it"), "{}", report.diagnostics);
     assert!(report.state.is_terminal() && report.finished_ms >= report.started_ms);
     assert_eq!(yarn.attempts(id).await.unwrap()[0].state, AttemptState::Killed);
+}
+
+#[tokio::test]
+async fn nodes_show_what_containers_have_written() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let yarn = client(&cluster, "alice");
+    let lines: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
+    let wanted = submission(&yarn, "seq 100000 ><LOG_DIR>/out; touch <LOG_DIR>/done; sleep 100").await;
+    let id = wanted.id;
+    yarn.submit(wanted).await.unwrap();
+    wait(&yarn, id, |report| report.usage.used_containers == 1).await;
+    let container = yarn.containers(id.attempt(1)).await.unwrap().remove(0);
+    let nodes = yarn.nodes(&[NodeState::Running]).await.unwrap();
+    let logs = |node: &NodeReport| NodeLogs::new(&node.http_address, User::simple("alice"));
+    let (here, elsewhere): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| node.id == container.node);
+    let (here, elsewhere) = (logs(here[0]), logs(elsewhere[0]));
+    let began = Instant::now();
+    while !here.list(container.id).await.unwrap().iter().any(|log| log.name == "done") {
+        assert!(began.elapsed() < PATIENCE, "{:?}", here.list(container.id).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(read_log(&here, container.id, "out", None).await == lines, "it is another text");
+    assert_eq!(read_log(&here, container.id, "out", Some(7)).await, "100000\n");
+    assert!(here.read(container.id, "no such", None).await.is_err());
+    assert_eq!(elsewhere.list(container.id).await.unwrap(), []);
+    yarn.kill(id, None).await.unwrap();
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use hadoop_rpc::credentials::DelegationTokenIdentifier;
 use hadoop_rpc::hdfs::NameNode;
 use hadoop_rpc::yarn::{
     ApplicationClient, ApplicationFilter, ApplicationId, ApplicationState, ContainerExit, ContainerLaunchContext,
-    ContainerManagement, NodeId, Resource, ResourceRequest, StartContainer,
+    ContainerManagement, NodeId, NodeLogs, Resource, ResourceRequest, StartContainer,
 };
 use hadoop_rpc::{Configuration, Credentials, KerberosLogin, Token, User};
 
-use crate::master::{Application, Master, PATIENCE, configuration};
+use crate::master::{Application, Master, PATIENCE, configuration, read_log};
 
 const SECURE: Variant = Variant::Kerberos(RpcProtection::Any);
 /// A file in HDFS.
@@ -175,12 +175,17 @@ async fn run_an_application(configuration: &Configuration, yarn: &ApplicationCli
     let node = ContainerManagement::new(configuration, &container.node, token).unwrap();
     // Longer than what one sealed message holds.
     let environment = (0..40).map(|number| (format!("LONG{number}"), "x".repeat(4000))).collect();
-    let context =
-        ContainerLaunchContext { commands: vec!["exit 5".into()], environment, ..ContainerLaunchContext::default() };
+    let commands = vec!["echo told ><LOG_DIR>/out; exit 5".into()];
+    let context = ContainerLaunchContext { commands, environment, ..ContainerLaunchContext::default() };
     let failures = node.start(vec![StartContainer { context, token: container.token }]).await.unwrap();
     assert!(failures.is_empty(), "{failures:?}");
     let ended = master.until(|response| response.completed.into_iter().next()).await;
     assert_eq!(ended.exit.status(), 5, "{ended:?}");
+    let logs = NodeLogs::new(&container.node_http_address, User::current(configuration).unwrap());
+    assert_eq!(read_log(&logs, container.id, "out", None).await, "told\n");
+    let nobody = NodeLogs::new(&container.node_http_address, User::simple("alice"));
+    let error = nobody.list(container.id).await.unwrap_err().to_string();
+    assert!(error.contains("401"), "{error}");
     look_at(yarn, application.id).await;
     stop_one(&mut master, configuration, first).await;
     master.finish().await;

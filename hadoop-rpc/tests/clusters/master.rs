@@ -6,7 +6,7 @@ use flink_test_hadoop::Cluster;
 use hadoop_rpc::credentials::AMRM_TOKEN_KIND;
 use hadoop_rpc::yarn::{
     AllocateRequest, AllocateResponse, ApplicationClient, ApplicationId, ApplicationMaster, ApplicationSubmission,
-    ContainerLaunchContext, FinalStatus, Registration, Resource, ResourceRequest,
+    ContainerId, ContainerLaunchContext, FinalStatus, NodeLogs, Registration, Resource, ResourceRequest,
 };
 use hadoop_rpc::{Configuration, Credentials, Token, User};
 use tempfile::TempDir;
@@ -19,6 +19,18 @@ pub(crate) fn configuration(cluster: &Cluster) -> Configuration {
 
 pub(crate) fn client(cluster: &Cluster, user: &str) -> ApplicationClient {
     ApplicationClient::new(&configuration(cluster), &User::simple(user), &Credentials::new()).unwrap()
+}
+
+/// What stands in a log of a container, or at its end.
+pub(crate) async fn read_log(logs: &NodeLogs, container: ContainerId, name: &str, last: Option<u64>) -> String {
+    let listed = logs.list(container).await.unwrap();
+    assert!(listed.iter().any(|log| log.name == name && log.size > 0), "{listed:?}");
+    let mut content = logs.read(container, name, last).await.unwrap();
+    let mut read = Vec::new();
+    while let Some(piece) = content.next().await.unwrap() {
+        read.extend(piece);
+    }
+    String::from_utf8(read).unwrap()
 }
 
 /// An application whose containers run a command.

@@ -1,4 +1,6 @@
-use flink_graph::{AccumulatorValue, Accumulators, JobStatus, ResultPartitionType, SlotId, TaskManagerId};
+use flink_graph::{
+    AccumulatorValue, Accumulators, ExecutionState, JobStatus, ResultPartitionType, SlotId, TaskManagerId,
+};
 use flink_protocol::overview::{JobDetails, JobSummary, StateCounts, SubtaskDetails, SubtaskMetrics, VertexDetails};
 use flink_protocol::task_manager::TaskMetrics;
 
@@ -22,6 +24,22 @@ impl JobMaster {
             last_modification: self.last_modification(),
             tasks,
         }
+    }
+
+    /// How far it is, percent: the mean of its vertices. A source is as far as its splits are handed out, another vertex as its
+    /// subtasks have finished.
+    pub(crate) fn progress(&self) -> u32 {
+        let of_vertex = |vertex: &ExecutionJobVertex| {
+            let finished = self.graph.subtasks[vertex.subtasks()].iter();
+            let finished = finished.filter(|subtask| subtask.current.state == ExecutionState::Finished).count();
+            let finished = percent(finished, vertex.vertex.parallelism);
+            // The last ones may still be read.
+            let counts = vertex.splits.as_ref().map(|splits| splits.counts());
+            let read = counts.map_or(0, |counts| percent(counts.assigned as usize, counts.total).min(99));
+            finished.max(read)
+        };
+        let vertices = u32::try_from(self.graph.vertices.len()).unwrap_or(u32::MAX).max(1);
+        self.graph.vertices.iter().map(of_vertex).sum::<u32>() / vertices
     }
 
     fn last_modification(&self) -> i64 {
@@ -99,6 +117,10 @@ impl JobMaster {
         };
         Some(cx.resource_note.as_ref().map_or(text.clone(), |note| format!("{text}; {note}")))
     }
+}
+
+fn percent(part: usize, whole: u32) -> u32 {
+    u32::try_from((part as u64 * 100).checked_div(u64::from(whole)).unwrap_or(0)).unwrap_or(100)
 }
 
 fn subtask_details(subtask: &ExecutionVertex, cx: &Context) -> SubtaskDetails {

@@ -25,6 +25,13 @@ impl JobManager {
             missing_slots: count(missing.into_iter().sum()),
             task_managers: task_managers.collect(),
             inputs: waiting.into_iter().map(JobMaster::input_hosts).filter(|hosts| !hosts.is_empty()).collect(),
+            progress: self
+                .jobs
+                .values()
+                .map(JobMaster::progress)
+                .sum::<u32>()
+                .checked_div(count(self.jobs.len()))
+                .unwrap_or(100),
         }
     }
 
