@@ -10,6 +10,9 @@ const COPIES: usize = 200;
 /// What a job says that waits for one more container.
 const AWAITED: &str = "waiting for 1 container of 3072 MB";
 
+/// Why, as the nodes tell.
+const BUSY: &str = "all nodes are busy: 3 GB and 1 core is asked for, and the node with most room";
+
 /// Two containers of this size, and two ApplicationMasters beside them, fill a node.
 const HALF_A_NODE: &str = "1920m";
 
@@ -67,8 +70,9 @@ fn a_job_waits_for_room_for_its_containers() {
     other.open();
     let second = Application::named(&user, &user.name("second"));
     second.wait_for_attempt(1);
-    let told = [AWAITED, "more: flink-yarn doctor"];
-    eventually("it says what it waits for", || told.iter().all(|part| waits.said().contains(part)));
+    let told =
+        [AWAITED, "more: flink-yarn doctor", "may get no more than", "no container of 3 GB and 1 core comes", BUSY];
+    eventually("it says what it waits for, and why", || told.iter().all(|part| waits.said().contains(part)));
     assert!(second.task_managers().is_empty());
     gate.open();
     assert_counted(&user, holds, "first");
@@ -126,7 +130,7 @@ fn whoever_takes_too_much_memory_is_ended_in_words() {
 /// The cause comes first, then what the container that it names has written.
 #[track_caller]
 fn assert_shows_its_container(told: &str) {
-    let failure = &told[told.find("failed after").expect("the job's failure")..];
+    let failure = &told[told.find("container container_").expect("the container that is lost")..];
     let lost = id_in(failure, "container_");
     assert!(!lost.ends_with("_000001"), "{told}");
     assert!(failure.contains(&format!("the last lines of {lost}")), "{lost}:\n{told}");

@@ -330,19 +330,28 @@ fn containers_of_an_earlier_attempt_are_taken_over() {
 
 #[test]
 fn users_are_told_what_is_waited_for() {
-    let mut stage = Stage::new(config());
-    stage.wants(2);
-    stage.on(Event::Allocated(Allocation {
-        available: Some(Resource { memory_mb: 64, vcores: 0 }),
-        ..Allocation::default()
-    }));
-    let actions = stage.at(10_000).on(Event::Tick);
-    let text =
-        actions.iter().find_map(|action| if let Action::Explain(Some(text)) = action { Some(text) } else { None });
-    let text = text.unwrap();
-    assert!(text.contains("1 container of 256 MB and 1 core") && text.contains("64 MB and 0 cores"), "{text}");
-    assert!(text.ends_with("more: flink-yarn doctor"), "{text}");
-    assert!(stage.at(10_010).wants(0).contains(&Action::Explain(None)));
+    let check = |most_vcores: u32, memory_mb: u64, vcores: u32, parts: &[&str]| {
+        let mut stage = Stage::new(config());
+        let largest = Resource { memory_mb: 4096, vcores: most_vcores };
+        stage.on(Event::Registered { earlier: Vec::new(), largest });
+        stage.wants(2);
+        let available = Some(Resource { memory_mb, vcores });
+        stage.on(Event::Allocated(Allocation { available, ..Allocation::default() }));
+        let actions = stage.at(10_000).on(Event::Tick);
+        let text =
+            actions.iter().find_map(|action| if let Action::Explain(Some(text)) = action { Some(text) } else { None });
+        let text = text.unwrap();
+        for part in [&["1 container of 256 MB and 1 core"], parts].concat() {
+            assert!(text.contains(part), "`{part}` is missing in: {text}");
+        }
+        assert!(text.ends_with("more: flink-yarn doctor"), "{text}");
+        assert!(stage.at(10_010).wants(0).contains(&Action::Explain(None)));
+    };
+    check(4, 64, 8, &["no more than 64 MB and 8 cores", "its queue, its user's share of it, or the cluster is full"]);
+    check(4, 512, 8, &["may still get 512 MB and 8 cores", "no single node has that much room"]);
+    // Whether there are cores left matters where the scheduler counts them.
+    check(4, 512, 0, &["no more than 512 MB and 0 cores"]);
+    check(u32::MAX, 512, 0, &["may still get 512 MB"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::signals::{Signals, interrupted};
 use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::{Exit, Result};
 use crate::output;
+use crate::yarn::waiting::Reasons;
 
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -47,7 +48,7 @@ pub(super) async fn follow(
 async fn watch(cluster: &Cluster, connection: Connection, job: JobId, progress: &Progress) -> Result<JobResult> {
     let mut connection = connection;
     loop {
-        match wait(&mut connection, job, progress).await {
+        match wait(cluster, &mut connection, job, progress).await {
             Err(error) if error.exit() == Exit::Unreachable => {
                 progress.clear();
                 output::notice(format!(
@@ -63,7 +64,13 @@ async fn watch(cluster: &Cluster, connection: Connection, job: JobId, progress: 
 }
 
 /// Waits for a job's result over one connection, and shows the job meanwhile.
-pub(super) async fn wait(connection: &mut Connection, job: JobId, progress: &Progress) -> Result<JobResult> {
+pub(super) async fn wait(
+    cluster: &Cluster,
+    connection: &mut Connection,
+    job: JobId,
+    progress: &Progress,
+) -> Result<JobResult> {
+    let mut reasons = Reasons::new(cluster.application());
     // The first answer comes soon, so that the first picture does; later ones at the pace of the display.
     let mut pause = Duration::from_millis(50);
     loop {
@@ -74,7 +81,13 @@ pub(super) async fn wait(connection: &mut Connection, job: JobId, progress: &Pro
                 progress.clear();
                 return Ok(*result);
             }
-            ClientResponseBody::JobRunning(details) => progress.show(&details),
+            ClientResponseBody::JobRunning(details) => {
+                if let Some(reasons) = reasons.told(details.waiting_for.is_some()).await {
+                    progress.clear();
+                    output::notice(format!("Job {}: {reasons}", flink_console::named(&details.summary.name, job)));
+                }
+                progress.show(&details);
+            }
             _ => return Err(unexpected("RequestJobResult")),
         }
         pause = progress.interval();

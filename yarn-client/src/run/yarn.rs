@@ -347,7 +347,7 @@ async fn follow_one(cluster: &Cluster, told: &[JobId]) -> Result<Option<Followed
         let next = jobs.into_iter().filter(|job| !told.contains(&job.id)).min_by_key(|job| job.start_time);
         if let Some(job) = next {
             let progress = Progress::new(named(&job.name, job.id));
-            let result = follow::wait(&mut connection, job.id, &progress).await;
+            let result = follow::wait(cluster, &mut connection, job.id, &progress).await;
             progress.clear();
             return Ok(Some(Followed { name: job.name, result: result? }));
         }

@@ -58,6 +58,9 @@ pub(crate) mod start;
 /// Why it gets no containers.
 mod explain;
 
+/// Why the containers of a job that is followed do not come.
+pub(crate) mod waiting;
+
 /// What YARN says of failures.
 pub(crate) mod diagnostics;
 

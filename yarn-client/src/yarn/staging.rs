@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use flink_files::FileError;
 use flink_hdfs::{Hdfs, HdfsOptions, HdfsStatus};
-use flink_protocol::deployment::{CLIENT_CREDENTIALS_FILE, ClientCredentials, DEPLOYMENT_VERSION};
+use flink_protocol::deployment::{
+    APPLICATION_FILE, ApplicationDescription, CLIENT_CREDENTIALS_FILE, ClientCredentials, DEPLOYMENT_VERSION,
+};
 use flink_protocol::worker::TlsMaterial;
 use flink_transport::RestToken;
 use hadoop_rpc::yarn::ApplicationId;
@@ -84,6 +86,20 @@ impl StagingRoot {
         Staging { hdfs: self.hdfs.clone(), folder: format!("{}/{id}", self.root) }
     }
 
+    /// Where files of all applications are, by content.
+    pub(crate) fn artifacts_uri(&self) -> String {
+        format!("{}/artifacts", self.root)
+    }
+
+    /// The folders of those files.
+    pub(crate) async fn artifacts(&self) -> Result<Vec<HdfsStatus>> {
+        match self.hdfs.list(&self.artifacts_uri()).await {
+            Ok(listed) => Ok(listed),
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(unusable(&error)),
+        }
+    }
+
     /// The folders of applications that there are.
     pub(crate) async fn applications(&self) -> Result<Vec<ApplicationFolder>> {
         let listed = match self.hdfs.list(&self.root).await {
@@ -126,6 +142,14 @@ impl Staging {
         let bytes = serde_json::to_vec(credentials);
         let bytes = bytes.map_err(|_| ClientError::failed("the application's credentials have no JSON form"))?;
         self.write(CLIENT_CREDENTIALS_FILE, bytes).await.map(|_| ())
+    }
+
+    /// What the application was submitted with; none when that is not there (yet, or any more).
+    pub(crate) async fn description(&self) -> Result<Option<ApplicationDescription>> {
+        let Some(bytes) = self.read(APPLICATION_FILE).await? else { return Ok(None) };
+        let read = serde_json::from_slice(&bytes);
+        read.map(Some)
+            .map_err(|_| ClientError::failed(format!("{}/{APPLICATION_FILE} is of another version", self.folder)))
     }
 
     /// What is needed to reach the application; none when it has no folder (any more).

@@ -49,6 +49,8 @@ pub struct ResourceManagerDriver {
     failures: FailureRate,
     cluster_nodes: u32,
     available: Option<Resource>,
+    /// Whether the scheduler counts cores, and not memory alone.
+    counts_vcores: bool,
     /// Since when containers are wanted without any coming.
     waiting_since: Option<Duration>,
     explain_at: Option<Duration>,
@@ -73,6 +75,7 @@ impl ResourceManagerDriver {
             failures: FailureRate::default(),
             cluster_nodes: 0,
             available: None,
+            counts_vcores: false,
             waiting_since: None,
             explain_at: None,
             explained: false,
@@ -195,6 +198,9 @@ impl ResourceManagerDriver {
                  {largest}: lower taskmanager.memory.process.size or yarn.containers.vcores, or raise \
                  yarn.scheduler.maximum-allocation-mb and -vcores"
             ));
+        }
+        if known {
+            self.counts_vcores = largest.vcores < u32::MAX;
         }
         self.phase = Phases::Registered;
         self.strangers.wait_again(now);
@@ -430,15 +436,25 @@ impl ResourceManagerDriver {
         }
         self.explain_at = Some(now + EXPLAIN_AGAIN);
         self.explained = true;
-        let left = self
-            .available
-            .map_or(String::new(), |available| format!("; YARN says that this application may still get {available}"));
+        let why = self.available.map_or(String::new(), |available| format!(": {}", self.why_none_comes(available)));
         self.actions.push(Action::Explain(Some(format!(
-            "waiting for {outstanding} container{} of {} from YARN for {} s{left}; more: flink-yarn doctor",
+            "waiting for {outstanding} container{} of {} from YARN for {} s{why}; more: flink-yarn doctor",
             if outstanding == 1 { "" } else { "s" },
             self.config.resource,
             (now - since).as_secs()
         ))));
+    }
+
+    /// What follows from how much the application may still get. Of single nodes the ResourceManager does not tell.
+    fn why_none_comes(&self, available: Resource) -> String {
+        let wanted = self.config.resource;
+        if wanted.memory_mb > available.memory_mb || (self.counts_vcores && wanted.vcores > available.vcores) {
+            return format!(
+                "YARN says that this application may get no more than {available} now, since its queue, its user's share of it, \
+                 or the cluster is full"
+            );
+        }
+        format!("YARN says that this application may still get {available}, so no single node has that much room")
     }
 
     fn heartbeat_due(&self) -> Duration {
