@@ -82,3 +82,45 @@ fn a_file_that_changes_before_containers_start_is_told() {
     user.call(&words).expect(0, &[]);
     assert_eq!(user.lines("counts"), expected(1));
 }
+
+#[test]
+fn what_is_used_no_more_is_removed() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "unused");
+    let staging = format!("yarn.staging-directory={}", user.uri("staging"));
+    let artifacts = user.path("staging/.flink-yarn/artifacts");
+    let hdfs = cluster.hdfs();
+    let there = || hdfs.list(&artifacts).into_iter().map(|folder| folder.name).collect::<Vec<_>>();
+    let shipped = user.local("shipped");
+    std::fs::write(&shipped, user.name("shipped")).unwrap();
+    let ship = format!("yarn.ship-files={}", shipped.display());
+    let with_it = ["-D", &staging, "-D", &ship];
+    let session = Application::session(&user, &with_it);
+    let needed = there();
+    assert!(needed.len() >= 2, "the command and what was shipped: {needed:?}");
+    let days_ago = |days: u64| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+        now - days * 24 * 3600 * 1000
+    };
+    let age = |name: &str, days: u64| hdfs.set_modified(&format!("{artifacts}/{name}"), days_ago(days));
+    for (name, days) in [("unused", 31), ("of-late", 29)] {
+        hdfs.put(&format!("{artifacts}/{name}/program"), b"once");
+        age(name, days);
+    }
+    // Its next container needs what a session has been made of, however long ago that was.
+    needed.iter().for_each(|name| age(name, 100));
+    let told = user.call(&["doctor", "-D", &staging]).expect(0, &[]).stdout;
+    assert!(told.contains(&format!("{artifacts} has {} files", needed.len() + 2)), "{told}");
+    let without = Application::session(&user, &["-D", &staging]);
+    let left = there();
+    assert!(needed.iter().chain(&["of-late".to_owned()]).all(|name| left.contains(name)), "{needed:?} {left:?}");
+    assert!(!left.contains(&"unused".to_owned()), "{left:?}");
+    let noted = |name: &String| hdfs.status(&format!("{artifacts}/{name}")).unwrap().modification_time > days_ago(1);
+    assert_eq!(needed.iter().filter(|name| noted(name)).count(), needed.len() - 1, "the command is used again");
+    let end = |session: Application<'_>| user.call(&["kill", &session.id, "-D", &staging]).expect(0, &[]);
+    end(session);
+    let again = Application::session(&user, &with_it);
+    assert!(needed.iter().all(noted), "{:?}", hdfs.list(&artifacts));
+    end(without);
+    end(again);
+}

@@ -166,6 +166,12 @@ impl<'c> Hdfs<'c> {
         self.change(path, &format!("SETPERMISSION&permission={permission}"));
     }
 
+    /// The time of the last change, in milliseconds since 1970.
+    #[track_caller]
+    pub fn set_modified(&self, path: &str, milliseconds: u64) {
+        self.change(path, &format!("SETTIMES&modificationtime={milliseconds}"));
+    }
+
     /// For the administrator `hdfs` only.
     #[track_caller]
     pub fn set_owner(&self, path: &str, owner: &str, group: &str) {

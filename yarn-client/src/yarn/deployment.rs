@@ -241,10 +241,18 @@ impl Deployment {
     /// Takes away what earlier applications could not. Does not keep anybody waiting, nor from anything: the next deployment
     /// goes on.
     async fn sweep(&self) {
-        let sweeping = left_over::sweep(&self.resource_manager, &self.root);
-        if let Ok(Ok(removed @ 1..)) = tokio::time::timeout(SWEEP_TIMEOUT, sweeping).await {
-            let of = if removed == 1 { "an application that has" } else { "applications that have" };
+        let sweeping = async {
+            let folders = left_over::sweep(&self.resource_manager, &self.root).await;
+            (folders.unwrap_or(0), left_over::sweep_artifacts(&self.root).await.unwrap_or(0))
+        };
+        let (folders, artifacts) = tokio::time::timeout(SWEEP_TIMEOUT, sweeping).await.unwrap_or_default();
+        if folders > 0 {
+            let of = if folders == 1 { "an application that has" } else { "applications that have" };
             output::notice(format!("Removed from {} what was left of {of} ended", self.root.uri()));
+        }
+        if artifacts > 0 {
+            let (from, days) = (self.root.artifacts_uri(), left_over::KEPT_DAYS);
+            output::notice(format!("Removed from {from} {artifacts} file(s) that were not used for {days} days"));
         }
     }
 

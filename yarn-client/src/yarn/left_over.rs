@@ -1,5 +1,5 @@
 //! What applications have left in HDFS that could not take it away themselves: those that YARN has killed, or whose
-//! attempts have all crashed.
+//! attempts have all crashed; and what was uploaded once and is used no more.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -93,9 +93,62 @@ pub(crate) async fn sweep(manager: &ResourceManager, root: &StagingRoot) -> Resu
     Ok(removed)
 }
 
+/// Time after which it is noted again that an artifact is used.
+const NOTED_AGAIN: Duration = Duration::from_hours(24);
+
+/// Time for which artifacts are kept that nobody uses.
+pub(crate) const KEPT_DAYS: u32 = 30;
+
+/// Whether it was noted of late that an artifact is used, the last time at `used`.
+pub(crate) fn is_noted(used: Duration) -> bool {
+    now() < used + NOTED_AGAIN
+}
+
+fn is_of_use(used: Duration, now: Duration) -> bool {
+    now < used + Duration::from_hours(24) * KEPT_DAYS
+}
+
+/// Removes artifacts that nobody has used for long, and no application that there is needs; their number.
+pub(crate) async fn sweep_artifacts(root: &StagingRoot) -> Result<usize> {
+    let mut unused = root.artifacts().await?;
+    unused.retain(|folder| !is_of_use(Duration::from_millis(folder.modified_millis), now()));
+    if unused.is_empty() {
+        return Ok(0);
+    }
+    // A session may ask for containers years after its start.
+    let mut needed = Vec::new();
+    for folder in root.applications().await? {
+        if let Some(description) = root.of(folder.id).description().await? {
+            needed.extend(description.task_manager.resources.into_iter().map(|file| file.uri));
+        }
+    }
+    let mut removed = 0;
+    for folder in unused {
+        let uri = folder.uri.to_string();
+        let inside = format!("{}/", uri.trim_end_matches('/'));
+        if needed.iter().any(|file| file.starts_with(&inside)) {
+            continue;
+        }
+        // Another client may have noted meanwhile that it uses it.
+        let status = root.hdfs().status(&uri).await;
+        let is_unused = status.is_ok_and(|status| status.modified_millis == folder.modified_millis);
+        if is_unused && root.hdfs().delete(&uri).await.unwrap_or(false) {
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn artifacts_are_kept_for_a_month() {
+        let days = |days: u32| Duration::from_hours(24) * days;
+        assert!(is_of_use(days(100), days(129)) && !is_of_use(days(100), days(131)));
+        assert!(is_noted(now()) && !is_noted(now() - days(2)));
+    }
 
     #[test]
     fn only_what_has_surely_ended_is_left_over() {

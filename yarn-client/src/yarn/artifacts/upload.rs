@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flink_console::human;
 use flink_files::FileError;
@@ -15,12 +15,16 @@ use super::content::changed;
 use super::files::{Item, Source};
 use super::progress::Progress;
 use crate::error::{ClientError, Result};
+use crate::yarn::left_over;
 
 /// Files that are uploaded at the same time.
 const AT_ONCE: usize = 4;
 
 /// Everybody may read and nobody may change what is stored: it is the user's own folder that keeps others out.
 const FILE_MODE: u32 = 0o555;
+
+/// What is put beside a file that is used again.
+const USED: &str = ".used";
 
 /// For the folders above: nobody but the user.
 const FOLDER_MODE: u32 = 0o700;
@@ -72,6 +76,7 @@ impl Uploader {
             .collect();
         let known = self.look(&contents).await?;
         let stored = self.send_missing(known, &mut done).await?;
+        self.note_use(stored.keys()).await;
         for item in items {
             match &item.source {
                 Source::Local { .. } => {
@@ -157,6 +162,25 @@ impl Uploader {
             all.push(found.map_err(|error| failed(&error))?);
         }
         Ok(all)
+    }
+
+    /// Notes that contents are in use: the time at which something was last put into their folders says so.
+    async fn note_use(&self, hashes: impl Iterator<Item = &String>) {
+        let mut noting = JoinSet::new();
+        for sha256 in hashes {
+            let (hdfs, folder) = (self.hdfs.clone(), format!("{}/{sha256}", self.folder));
+            noting.spawn(async move {
+                let status = hdfs.status(&folder).await?;
+                match left_over::is_noted(Duration::from_millis(status.modified_millis)) {
+                    true => Ok(()),
+                    false => hdfs.write(&format!("{folder}/{USED}"), Vec::new(), FILE_MODE).await.map(|_| ()),
+                }
+            });
+        }
+        // Whoever cannot note it uses it all the same, and it is missed in a month at the earliest.
+        while let Some(noted) = noting.join_next().await {
+            let _: Option<std::result::Result<(), FileError>> = noted.ok();
+        }
     }
 
     async fn send_missing(&self, known: Vec<Known>, done: &mut Uploaded) -> Result<BTreeMap<String, HdfsStatus>> {

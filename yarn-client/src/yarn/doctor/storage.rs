@@ -10,6 +10,7 @@ const CLOCK: &str = "clock";
 const QUOTA: &str = "quota";
 const LOGS: &str = "logs";
 const LEFT: &str = "left over";
+const UPLOADED: &str = "uploaded";
 
 /// Clocks that differ by more are worth a warning: Kerberos allows five minutes, tokens and logs carry times.
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
@@ -28,6 +29,7 @@ pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
     findings.extend(quota(patient).await);
     if usable {
         findings.extend(left_over(patient).await);
+        findings.extend(artifacts(patient).await);
     }
     findings.extend(logs(patient).await);
     findings
@@ -95,6 +97,23 @@ async fn quota(patient: &Patient) -> Option<Finding> {
 async fn left_over(patient: &Patient) -> Vec<Finding> {
     let found = left_over::folders(&patient.manager, &patient.root).await.unwrap_or_default();
     found.into_iter().filter_map(|(folder, fate)| left_behind(patient.root.of(folder.id).uri(), fate)).collect()
+}
+
+/// What was uploaded, by content.
+async fn artifacts(patient: &Patient) -> Option<Finding> {
+    let (root, uri) = (&patient.root, patient.root.artifacts_uri());
+    let count = root.artifacts().await.ok()?.len();
+    let bytes = if count > 0 { root.hdfs().usage(&uri).await.ok()?.space } else { 0 };
+    Some(Finding::good(
+        UPLOADED,
+        format!(
+            "{uri} has {count} file{} with {} bytes, all copies counted; those that are not used for {} days go with the next \
+             run or session",
+            if count == 1 { "" } else { "s" },
+            human::count(bytes),
+            left_over::KEPT_DAYS
+        ),
+    ))
 }
 
 fn left_behind(uri: &str, fate: Fate) -> Option<Finding> {
