@@ -122,7 +122,7 @@ fn logs_of_containers_that_were_given_back() {
     let whole = user.call(&["logs", "--container", places[0]]).expect(0, &[]).stdout;
     assert!(followed.contains(&ended(0)) && followed.contains(&ended(1)), "{followed}");
     assert!(whole.contains(&format!("{} on ", places[0])) && whole.contains("taskmanager.err"), "{whole}");
-    let unknown = format!("{}99", places[0]);
+    let unknown = format!("{}_000099", places[0].rsplit_once('_').unwrap().0);
     user.call(&["logs", "--container", &unknown]).expect(1, &[&unknown, "is not registered"]);
     user.call(&["kill", &speakers.id]).expect(0, &[]);
     cluster.yarn().logs(&speakers.id);

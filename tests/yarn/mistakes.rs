@@ -104,25 +104,37 @@ fn free_resources_are_shown() {
     }
 }
 
-/// In figures: what a node has, and what a container takes of it.
+/// In figures: what the nodes have, and what a container takes of one.
 #[test]
 fn free_resources_are_counted() {
     let cluster = Cluster::exclusive(Variant::Plain);
     let user = User::new(&cluster, "counted");
     let look = || user.json(&["session", "-q", "--output", "json"]);
-    let figures = |shown: &serde_json::Value, keys: [&str; 4]| keys.map(|key| shown[key].as_u64().unwrap());
-    let of_cluster = ["total-memory-mb", "total-vcores", "free-memory-mb", "free-vcores"];
-    let of_node = ["memory-mb", "vcores", "free-memory-mb", "free-vcores"];
-    let all = 2 * 4096;
-    eventually("nothing runs", || figures(&look(), of_cluster) == [all, 16, all, 16]);
-    assert!(look()["nodes"].as_array().unwrap().iter().all(|node| figures(node, of_node) == [4096, 8, 4096, 8]));
+    let figures = |shown: &serde_json::Value, keys: [&str; 2]| keys.map(|key| shown[key].as_u64().unwrap());
+    let (has, free) = (["memory-mb", "vcores"], ["free-memory-mb", "free-vcores"]);
+    // What others have left may be on its way out.
+    let mut before = look();
+    eventually("nothing changes", || {
+        std::thread::sleep(Duration::from_secs(3));
+        let now = look();
+        std::mem::replace(&mut before, now.clone()) == now
+    });
     let session = Application::session(&user, &["-jm", "1g", "-D", "yarn.appmaster.vcores=3"]);
-    let shown = look();
-    assert_eq!(figures(&shown, of_cluster), [all, 16, all - 1024, 13], "{shown}");
-    let nodes = shown["nodes"].as_array().unwrap();
-    let used: Vec<_> = nodes.iter().filter(|node| figures(node, of_node) == [4096, 8, 3072, 5]).collect();
-    assert!(nodes.len() == 2 && used.len() == 1 && used[0]["containers"] == 1, "{shown}");
+    let after = look();
+    assert_eq!(figures(&after, ["total-memory-mb", "total-vcores"]), [2 * 4096, 16], "{after}");
+    let [memory, cores] = figures(&before, free);
+    assert_eq!(figures(&after, free), [memory - 1024, cores - 3], "{before} {after}");
+    let nodes = |shown: &serde_json::Value| shown["nodes"].as_array().unwrap().clone();
+    assert!(nodes(&after).iter().all(|node| figures(node, has) == [4096, 8]), "{after}");
+    let pairs: Vec<_> = nodes(&before).into_iter().zip(nodes(&after)).collect();
+    let takes = |(before, after): &&(serde_json::Value, serde_json::Value)| {
+        let ([memory, cores], containers) = (figures(before, free), before["containers"].as_u64().unwrap());
+        figures(after, free) == [memory - 1024, cores - 3] && after["containers"] == containers + 1
+    };
+    assert_eq!(pairs.iter().filter(takes).count(), 1, "{before} {after}");
+    assert_eq!(pairs.iter().filter(|(before, after)| before == after).count(), 1, "{before} {after}");
     let text = user.call(&["session", "-q"]).expect(0, &[]).stdout;
-    assert!(text.contains("2 nodes with 8 GB and 16 cores; free are 7 GB and 13 cores"), "{text}");
+    let free = format!("and {} cores", cores - 3);
+    assert!(text.contains("2 nodes with 8 GB and 16 cores; free are ") && text.trim_end().ends_with(&free), "{text}");
     session.end();
 }
