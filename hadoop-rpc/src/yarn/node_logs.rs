@@ -91,9 +91,9 @@ impl NodeLogs {
     pub async fn list(&self, container: ContainerId) -> Result<Vec<NodeLog>, NodeLogsError> {
         let listed = async {
             let mut body = match self.get(&path(container), "").await {
-                // It knows nothing of the application, or sends us where old ones are.
+                // It knows nothing of the application (503 is what it makes of that), or sends us where old ones are.
                 Err(NodeLogsProblem::Status(status))
-                    if ["307", "400", "404"].iter().any(|code| status.starts_with(code)) =>
+                    if ["307", "400", "404", "503"].iter().any(|code| status.starts_with(code)) =>
                 {
                     return Ok(Vec::new());
                 }
