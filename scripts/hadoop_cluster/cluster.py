@@ -228,14 +228,10 @@ class Cluster:
         find(self.variants, name)
         self.processes.end(name, 15)
 
-    def restart(self, name, timeout_seconds, forget):
+    def restart(self, name, timeout_seconds):
         """Starts a daemon again, after an orderly end if it runs, and waits until it works."""
         role = find(self.variants, name)
         self.processes.end(name, 15)
-        if forget:
-            if role.kind != "nodemanager":
-                raise Failure("only a NodeManager can forget its containers")
-            shutil.rmtree(self.places.yarn / name / "recovery", ignore_errors=True)
         begin = self._spawn(role, installation.find(self.variants))
         readiness = Readiness(self)
         readiness.wait(readiness.of(role, begin), timeout_seconds)

@@ -131,7 +131,7 @@ class Settings:
             "yarn.resourcemanager.scheduler.class":
                 "org.apache.hadoop.yarn.server.resourcemanager.scheduler.capacity.CapacityScheduler",
             "yarn.scheduler.minimum-allocation-mb": 64,
-            "yarn.scheduler.maximum-allocation-mb": memory_mb,
+            "yarn.scheduler.maximum-allocation-mb": 2 * memory_mb if "limits" in self.variants else memory_mb,
             "yarn.scheduler.maximum-allocation-vcores": 8,
             "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": 100,
             "yarn.resourcemanager.am.max-attempts": 2,
@@ -229,7 +229,7 @@ class Settings:
             "yarn.nodemanager.resource.cpu-vcores": 8,
             "yarn.nodemanager.env-whitelist": ",".join(environment),
             # Containers outlive their NodeManager, whichever way it ends.
-            "yarn.nodemanager.recovery.enabled": "true",
+            "yarn.nodemanager.recovery.enabled": "false" if "no-recovery" in self.variants else "true",
             "yarn.nodemanager.recovery.supervised": "true",
             "yarn.nodemanager.recovery.dir": folder / "recovery",
             # Without the third key the check of physical memory is left to cgroups, which are not there.
@@ -281,12 +281,13 @@ class Settings:
             f"{prefix}root.acl_submit_applications": " ",
             f"{prefix}root.acl_administer_queue": " ",
         }
-        for queue, share, most in (("default", 60, 100), ("other", 40, 100)):
+        is_limited = "limits" in self.variants
+        for queue, share, most in (("default", 60, 100), ("other", 40, 40 if is_limited else 100)):
             keys |= {
                 f"{prefix}root.{queue}.capacity": share,
                 f"{prefix}root.{queue}.maximum-capacity": most,
-                # One user may fill the cluster while nobody else wants it.
-                f"{prefix}root.{queue}.user-limit-factor": 3,
+                # One user may fill the cluster while nobody else wants it; by default, the queue's share.
+                f"{prefix}root.{queue}.user-limit-factor": 1 if is_limited else 3,
                 f"{prefix}root.{queue}.acl_submit_applications": "*",
                 f"{prefix}root.{queue}.acl_administer_queue": " ",
             }

@@ -3,7 +3,9 @@ from .failure import Failure
 
 DESCRIPTIONS = {
     "plain": "one NameNode, one ResourceManager, two nodes, no security; physical memory is enforced",
+    "limits": "users, and the queue `other`, have no more than the queue's share; containers may be larger than nodes",
     "memory": "the virtual memory of containers is checked as well, with Hadoop's default ratio",
+    "no-recovery": "a NodeManager that was started again knows no containers, as is Hadoop's default",
     "preemption": "the scheduler takes containers from queues above their share, after a warning",
     "labels": "the node 127.0.0.2 has the label `fast`, for those alone who ask for it, in the queue `default`",
     "tokens": "tokens roll over, are renewed and end within minutes",

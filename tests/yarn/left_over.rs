@@ -34,14 +34,16 @@ fn wait_for_two(session: &Application<'_>, job: &str) {
     eventually("YARN counts no others", || session.containers_held() == 3);
 }
 
-/// YARN gives containers up that live on, with nobody who could end them: their NodeManager is dead, or knows them no more.
+/// What is nobody's failure: one would be too many.
+const NO_FAILURE: [&str; 2] = ["-D", "resourcemanager.start-worker.max-failure-rate=0"];
+
+/// YARN gives containers up that live on, with nobody who could end them: their NodeManager is dead.
 #[test]
 fn containers_that_were_given_up_do_not_come_back() {
     let cluster = Cluster::exclusive(Variant::Plain);
     let user = User::new(&cluster, "given-up");
     put_lines(&user);
-    let session = Application::session(&user, &[]);
-
+    let session = Application::session(&user, &NO_FAILURE);
     let copying = Copying::start(&user, &session, "lost");
     let lost = elsewhere(&session);
     cluster.kill(node_of(&lost));
@@ -51,21 +53,32 @@ fn containers_that_were_given_up_do_not_come_back() {
     copying.gate.wait_for_lines(50);
     cluster.restart(node_of(&lost));
     copying.end();
-
-    let copying = Copying::start(&user, &session, "forgotten");
-    // Those of the job before are on the node that was left.
-    let lost = session.task_managers().remove(0);
-    if lost.host == session.master().host {
-        copying.end();
-        return session.end();
-    }
-    cluster.kill(node_of(&lost));
-    cluster.restart_forgetting(node_of(&lost));
-    session.wait_for_failure(&copying.job, &[&lost.container]);
-    eventually("its TaskManager is sent away", || is_gone(&lost));
-    wait_for_two(&session, &copying.job);
-    copying.end();
     session.end();
+}
+
+/// Hadoop's default. After a crash of the NodeManager the containers live on, and nobody could end them; one that is stopped
+/// in an orderly way ends them first.
+#[test]
+fn a_node_manager_without_recovery_is_started_again() {
+    let cluster = Cluster::exclusive(Variant::Strict);
+    let user = User::new(&cluster, "no-recovery");
+    put_lines(&user);
+    for name in ["crashed", "stopped"] {
+        let session = Application::session(&user, &NO_FAILURE);
+        let copying = Copying::start(&user, &session, name);
+        let lost = elsewhere(&session);
+        if name == "crashed" {
+            cluster.kill(node_of(&lost));
+        }
+        // One that runs is stopped first.
+        cluster.restart(node_of(&lost));
+        session.wait_for_failure(&copying.job, &[&lost.container, "its node was lost"]);
+        eventually("its TaskManager is sent away", || is_gone(&lost));
+        wait_for_two(&session, &copying.job);
+        copying.gate.wait_for_lines(50);
+        copying.end();
+        session.end();
+    }
 }
 
 /// The node of the ApplicationMaster is cut off, and the ApplicationMaster stands still: it goes on when the next attempt

@@ -183,12 +183,6 @@ impl Cluster {
         self.disturb(&["restart", &role.to_string()]);
     }
 
-    /// The same for a NodeManager that does not know of its containers any more.
-    #[track_caller]
-    pub fn restart_forgetting(&self, role: Role) {
-        self.disturb(&["restart", &role.to_string(), "--forget"]);
-    }
-
     /// Makes the other NameNode active, also when the first one is dead or paused; which one that is now.
     #[track_caller]
     pub fn fail_over_name_node(&self) -> Role {

@@ -5,8 +5,10 @@ use std::fmt;
 pub enum Variant {
     /// No security; containers that use more memory than they asked for are killed.
     Plain,
-    /// Virtual memory is checked as well, with the default ratio of 2.1.
-    Memory,
+    /// Strict where the others are lenient: virtual memory is checked as well, with the default ratio of 2.1, a NodeManager
+    /// knows no containers when it is back, users and the queue `other` have no more than the queue's share, and containers
+    /// may be larger than any node.
+    Strict,
     /// The scheduler preempts.
     Preemption,
     /// 127.0.0.2 has the label `fast`, exclusively, which the queue `default` may use.
@@ -58,7 +60,7 @@ impl Variant {
     pub(crate) fn option(self) -> &'static str {
         match self {
             Self::Plain => "plain",
-            Self::Memory => "memory",
+            Self::Strict => "limits,memory,no-recovery",
             Self::Preemption => "preemption",
             Self::Labels => "labels",
             Self::Tokens => "tokens",
