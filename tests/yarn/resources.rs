@@ -5,7 +5,7 @@ use crate::process::{Running, eventually};
 use crate::user::{Gate, TROUBLED, User, expected, id_in};
 
 /// Lines enough for a minute with a closed gate.
-const COPIES: usize = 200;
+pub(crate) const COPIES: usize = 200;
 
 /// What a job says that waits for one more container.
 const AWAITED: &str = "waiting for 1 container of 3072 MB";
@@ -22,14 +22,14 @@ pub(crate) fn fill_with_masters<'u>(user: &'u User<'u>) -> [Application<'u>; 2] 
 }
 
 /// Starts a slow job that counts words; `name` is also the folder of its output.
-fn count(user: &User<'_>, name: &str, options: &[&str]) -> (Running, Gate) {
+pub(crate) fn count(user: &User<'_>, name: &str, options: &[&str]) -> (Running, Gate) {
     let gate = user.gate(name);
     let program = [TROUBLED, "count", &user.uri("text"), &user.uri(name), gate.path()];
     (user.spawn(&[&["run"], options, &program].concat()), gate)
 }
 
 #[track_caller]
-fn assert_counted(user: &User<'_>, running: Running, name: &str) {
+pub(crate) fn assert_counted(user: &User<'_>, running: Running, name: &str) {
     running.wait().expect(0, &["finished in"]);
     assert_eq!(user.lines(name), expected(COPIES as u64), "{name}");
 }
@@ -111,7 +111,10 @@ fn a_queue_above_its_share_gives_containers_back() {
 fn whoever_takes_too_much_memory_is_ended_in_words() {
     let cluster = Cluster::shared(Variant::Plain);
     let user = User::new(&cluster, "too-much-memory");
+    user.put_text("text", COPIES);
     let session = Application::session(&user, &[]);
+    let (beside, gate) = count(&user, "beside", &["-p", "2"]);
+    let neighbour = session.wait_until_runs("count");
     let run = |program: &str| user.call(&["run", "-D", "restart-strategy.type=none", TROUBLED, program]);
     // The TaskManager sees its workers, and is quicker than YARN as a rule.
     run("hoard").expect(1, &["taskmanager.memory.process.size"]);
@@ -119,6 +122,13 @@ fn whoever_takes_too_much_memory_is_ended_in_words() {
     let told =
         ["YARN killed it because it went over its physical memory of 256 MB by ", "taskmanager.memory.process.size"];
     assert_shows_its_container(&run("lets-hoard").expect(1, &told).stderr);
+    // Others do not suffer, at the same time or later.
+    gate.open();
+    assert_counted(&user, beside, "beside");
+    assert_eq!(session.failures(&neighbour), Vec::<String>::new());
+    let (later, gate) = count(&user, "later", &["-p", "2"]);
+    gate.open();
+    assert_counted(&user, later, "later");
     session.end();
     // Once the application has ended, what the container had written is there, and not only what its master had.
     for target in ["yarn-application", "yarn-per-job"] {
@@ -134,4 +144,23 @@ fn assert_shows_its_container(told: &str) {
     let lost = id_in(failure, "container_");
     assert!(!lost.ends_with("_000001"), "{told}");
     assert!(failure.contains(&format!("the last lines of {lost}")), "{lost}:\n{told}");
+}
+
+/// Hadoop's default: what a container has of addresses is limited, too.
+#[test]
+fn whoever_takes_too_many_addresses_is_ended_in_words() {
+    let cluster = Cluster::shared(Variant::Strict);
+    let user = User::new(&cluster, "virtual-memory");
+    user.put_text("text", COPIES);
+    let session = Application::session(&user, &[]);
+    let (beside, gate) = count(&user, "beside", &["-p", "2"]);
+    let neighbour = session.wait_until_runs("count");
+    let told =
+        ["YARN killed it because it went over its virtual memory of 537.6 MB by ", "yarn.nodemanager.vmem-pmem-ratio"];
+    user.call(&["run", "-D", "restart-strategy.type=none", TROUBLED, "reserve"]).expect(1, &told);
+    // Processes of ours stay below it.
+    gate.open();
+    assert_counted(&user, beside, "beside");
+    assert_eq!(session.failures(&neighbour), Vec::<String>::new());
+    session.end();
 }

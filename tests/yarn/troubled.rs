@@ -16,6 +16,9 @@ const PER_LINE: Duration = Duration::from_millis(20);
 const PIECE: usize = 4 << 20;
 const MOST_PIECES: usize = 256;
 
+/// More addresses than a container of some hundred megabytes may have.
+const RESERVED: usize = 4 << 30;
+
 fn main() -> Result<(), BoxError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -36,6 +39,7 @@ fn main() -> Result<(), BoxError> {
         ["say", gate] => says(&env, gate),
         ["hoard"] => hoards(&env),
         ["lets-hoard"] => lets_hoard(&env),
+        ["reserve"] => reserves(&env),
         ["fail", gate] => {
             fails(&env, gate);
             env.execute(words[0]).map_err(|error| format!("{error}; main knows {}", all_it_knows()))?;
@@ -143,6 +147,18 @@ fn lets_hoard(env: &StreamExecutionEnvironment) {
         Err(format!("the process ended: {ended}, for {number}").into())
     };
     env.from_sequence(1, 1).try_map(hoard).name("Hoarder").discard();
+}
+
+/// Takes addresses, and next to no memory.
+fn reserves(env: &StreamExecutionEnvironment) {
+    let reserve = |number: u64| {
+        let reserved: Vec<u8> = Vec::with_capacity(RESERVED);
+        while reserved.capacity() >= RESERVED {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        number
+    };
+    env.from_sequence(1, 1).map(reserve).name("Reserver").discard();
 }
 
 /// Holds more and more, until whoever has started this is gone.

@@ -25,6 +25,13 @@ fn words<'w>(staging: &'w str, setting: &'w str, input: &'w str, output: &'w str
     [&options[..], &[program, "--input", input, "--output", output]].concat()
 }
 
+/// Puts the same content there again, which gives the file another time stamp.
+fn replace(user: &User<'_>, path: &str) {
+    let content = user.cluster.hdfs().get(path);
+    assert!(user.cluster.hdfs().delete(path));
+    user.cluster.hdfs().put(path, &content);
+}
+
 #[test]
 fn an_upload_that_was_cut_off_is_made_up_for() {
     let cluster = Cluster::shared(Variant::Plain);
@@ -68,9 +75,7 @@ fn a_file_that_changes_before_containers_start_is_told() {
     let application = Application::named(&user, &user.name("changed"));
     let own = user.path("staging/.flink-yarn");
     let binary = tree(&user, &own).into_iter().find(|path| path.ends_with("/flink-yarn")).unwrap();
-    let content = cluster.hdfs().get(&binary);
-    assert!(cluster.hdfs().delete(&binary));
-    cluster.hdfs().put(&binary, &content);
+    replace(&user, &binary);
     assert_eq!(cluster.yarn().application(&application.id)["state"], "ACCEPTED");
     fillers.into_iter().for_each(Application::end);
     let ended = running.wait().expect(1, &["could not fetch the files", "changed on src filesystem", &binary]);
@@ -123,4 +128,33 @@ fn what_is_used_no_more_is_removed() {
     assert!(needed.iter().all(noted), "{:?}", hdfs.list(&artifacts));
     end(without);
     end(again);
+}
+
+/// A session gives its TaskManagers the files of its own start.
+#[test]
+fn a_file_that_changes_under_a_session_is_told() {
+    let cluster = Cluster::exclusive(Variant::Plain);
+    let user = User::new(&cluster, "changed-later");
+    let (staging, own) = (format!("yarn.staging-directory={}", user.uri("staging")), user.path("staging/.flink-yarn"));
+    let shipped = user.local("dictionary.txt");
+    std::fs::write(&shipped, "one").unwrap();
+    // A TaskManager that fills a node is on another one than the ApplicationMaster, which has the file already.
+    let limit = "resourcemanager.start-worker.max-failure-rate=2";
+    let words = ["-D", &staging, "--ship", &shipped.display().to_string(), "-tm", "4g", "-D", limit];
+    let session = Application::session(&user, &words);
+    let stored = tree(&user, &own).into_iter().find(|path| path.ends_with("/dictionary.txt")).unwrap();
+    replace(&user, &stored);
+    let (input, program) = (user.put_text("text", 1), program("wordcount"));
+    let run = ["run", "-D", &staging, &program, "--input", &input, "--output", &user.uri("counts")];
+    user.call(&run).expect(1, &["changed on src filesystem", &stored, "a new session"]);
+    let (status, diagnostics) = user.end_of(&session.id);
+    assert!(status == "FAILED" && diagnostics.contains("changed on src filesystem"), "{status}: {diagnostics}");
+    eventually("containers end", || user.containers(&session.id).is_empty());
+    let left = tree(&user, &own);
+    assert!(!left.iter().any(|path| path.contains("/application_")), "{left:#?}");
+    // The next one takes the file as it is now.
+    let session = Application::session(&user, &words);
+    user.call(&run).expect(0, &[]);
+    assert_eq!(user.lines("counts"), expected(1));
+    user.call(&["kill", &session.id, "-D", &staging]).expect(0, &[]);
 }

@@ -52,6 +52,9 @@ pub(crate) struct Places {
     pub(crate) hosts: Vec<String>,
 }
 
+/// Of a worker: threads that are no slots, for files and for the network, take memory, too.
+const ARENAS_BESIDE_SLOTS: u32 = 2;
+
 /// What the ApplicationMaster reads.
 pub(crate) fn description(
     plan: &Plan,
@@ -63,6 +66,7 @@ pub(crate) fn description(
 ) -> ApplicationDescription {
     let mut environment = plan.task_manager_environment.clone();
     add_user(&mut environment, owner);
+    limit_arenas(&mut environment, plan.slots.saturating_add(ARENAS_BESIDE_SLOTS));
     ApplicationDescription {
         version: DEPLOYMENT_VERSION,
         application_id: id.to_string(),
@@ -99,6 +103,7 @@ pub(crate) fn submission(
 ) -> ApplicationSubmission {
     let mut environment = plan.master_environment.clone();
     add_user(&mut environment, owner);
+    limit_arenas(&mut environment, 1);
     let files = staged.shared.iter().chain(&staged.master);
     let master = ContainerLaunchContext {
         local_resources: files.map(|file| (file.name.clone(), local_resource(file))).collect(),
@@ -144,6 +149,12 @@ fn add_user(environment: &mut BTreeMap<String, String>, owner: &Owner) {
     if owner.by_name {
         environment.insert("HADOOP_USER_NAME".to_owned(), owner.user.clone());
     }
+}
+
+/// The C library reserves 64 MB of addresses for each thread that takes memory, up to eight times the number of processors.
+/// Hadoop's default is to end a container that has more than 2.1 times as many addresses as memory.
+fn limit_arenas(environment: &mut BTreeMap<String, String>, most: u32) {
+    environment.entry("MALLOC_ARENA_MAX".to_owned()).or_insert_with(|| most.to_string());
 }
 
 fn log_aggregation(plan: &Plan) -> Option<LogAggregationContext> {
@@ -224,6 +235,7 @@ mod tests {
         assert_eq!(made.master.local_resources.keys().collect::<Vec<_>>(), ["application.json", "flink-yarn"]);
         assert_eq!(made.master.local_resources["flink-yarn"].timestamp_ms, 17);
         assert_eq!(made.master.environment["HADOOP_USER_NAME"], "alice");
+        assert_eq!(made.master.environment["MALLOC_ARENA_MAX"], "1");
         assert_eq!(
             made.master.commands,
             ["exec ./flink-yarn appmaster 1><LOG_DIR>/jobmanager.out 2><LOG_DIR>/jobmanager.err"]
@@ -244,6 +256,7 @@ mod tests {
         let made = made(&[]);
         assert_eq!(made.task_manager.resources.len(), 1);
         assert_eq!(made.task_manager.environment["HADOOP_USER_NAME"], "alice");
+        assert_eq!(made.task_manager.environment["MALLOC_ARENA_MAX"], "3");
     }
 
     #[test]

@@ -50,14 +50,8 @@ fn explain(exit_status: i32, diagnostics: &str, resource: Resource) -> (String, 
             Blame::Nobody,
             true,
         ),
-        -103 => (
-            over_memory("virtual", diagnostics, resource, "yarn.nodemanager.vmem-pmem-ratio on the nodes"),
-            Blame::Container,
-            false,
-        ),
-        -104 => {
-            (over_memory("physical", diagnostics, resource, "taskmanager.memory.process.size"), Blame::Container, false)
-        }
+        -103 => (over_memory("virtual", diagnostics, resource), Blame::Container, false),
+        -104 => (over_memory("physical", diagnostics, resource), Blame::Container, false),
         -105 => plain("it was ended by the ApplicationMaster (exit status -105)", Blame::Nobody, false),
         -106 => plain("it was ended by the ResourceManager (exit status -106)", Blame::Nobody, true),
         -107 => plain("it was ended with its application (exit status -107)", Blame::Nobody, false),
@@ -66,12 +60,17 @@ fn explain(exit_status: i32, diagnostics: &str, resource: Resource) -> (String, 
         }
         -109 => plain("it was ended because its logs became too large (exit status -109)", Blame::Container, true),
         -1000 => plain(
-            "it could not be started: a file for it could not be copied to the node (exit status -1000)",
+            if is_replaced(diagnostics) {
+                "it could not be started: a file of the application was replaced or removed in HDFS after its start; start \
+                 a new application, or a new session, which takes the file as it is now (exit status -1000)"
+            } else {
+                "it could not be started: a file for it could not be copied to the node (exit status -1000)"
+            },
             Blame::Container,
             true,
         ),
         137 if is_killed_for_memory(diagnostics) => {
-            (over_memory("physical", diagnostics, resource, "taskmanager.memory.process.size"), Blame::Container, false)
+            (over_memory("physical", diagnostics, resource), Blame::Container, false)
         }
         137 => plain(
             "its process was killed (SIGKILL, exit status 137): by a user, or by the kernel because it or the host was \
@@ -106,8 +105,14 @@ fn is_killed_for_memory(diagnostics: &str) -> bool {
     text.contains("out-of-memory") || text.contains("oom") || text.contains("'physical' memory limit")
 }
 
-/// `… is running 176947200B beyond the 'PHYSICAL' memory limit. Current usage: 296.8 MB of 128 MB physical memory used`
-fn over_memory(kind: &str, diagnostics: &str, resource: Resource, key: &str) -> String {
+/// What YARN says when a file is not the one that the application was submitted with.
+fn is_replaced(diagnostics: &str) -> bool {
+    diagnostics.contains("changed on src filesystem") || diagnostics.contains("FileNotFoundException")
+}
+
+/// `… is running 176947200B beyond the 'PHYSICAL' memory limit. Current usage: 296.8 MB of 128 MB physical memory used; 2.2 GB
+/// of 268.8 MB virtual memory used`
+fn over_memory(kind: &str, diagnostics: &str, resource: Resource) -> String {
     let over = diagnostics
         .split_once("running ")
         .and_then(|(_, rest)| rest.split_once("B beyond"))
@@ -115,11 +120,20 @@ fn over_memory(kind: &str, diagnostics: &str, resource: Resource, key: &str) -> 
     let by = over.map_or(String::new(), |bytes| format!(" by {} MB", bytes.div_ceil(1 << 20)));
     let limit = resource.memory_mb << 20;
     let wanted = MemorySize((limit + over.unwrap_or(limit / 2)).div_ceil(64 << 20) * (64 << 20));
-    let suggestion = if kind == "physical" { format!(", for example to {wanted}") } else { String::new() };
+    let told = diagnostics.split_once(&format!(" {kind} memory used")).and_then(|(used, _)| used.rsplit_once(" of "));
+    let (limit, advice) = match kind {
+        "physical" => (
+            format!(" of {} MB", resource.memory_mb),
+            format!("taskmanager.memory.process.size higher, for example to {wanted}"),
+        ),
+        // A multiple of what the container has, which the nodes choose.
+        _ => (
+            told.map_or(String::new(), |(_, limit)| format!(" of {limit}")),
+            "taskmanager.memory.process.size higher, or yarn.nodemanager.vmem-pmem-ratio on the nodes".to_owned(),
+        ),
+    };
     format!(
-        "YARN killed it because it went over its {kind} memory of {} MB{by}; set {key} higher{suggestion}, or let the \
-         program hold less",
-        resource.memory_mb
+        "YARN killed it because it went over its {kind} memory{limit}{by}; set {advice}, or let the program hold less"
     )
 }
 
@@ -138,6 +152,9 @@ mod tests {
     const PMEM: &str = "Container [pid=42,containerID=container_1_1_01_2] is running 176947200B beyond the 'PHYSICAL' \
         memory limit. Current usage: 296.8 MB of 128 MB physical memory used; 2.2 GB of 1.5 GB virtual memory used. \
         Killing container.";
+    const VMEM: &str = "Container [pid=42,containerID=container_1_1_01_2] is running 1048577B beyond the 'VIRTUAL' memory \
+        limit. Current usage: 29.8 MB of 128 MB physical memory used; 269.8 MB of 268.8 MB virtual memory used. Killing \
+        container.";
 
     fn check(exit_status: i32, diagnostics: &str, blame: Blame, contains: &[&str]) {
         let resource = Resource { memory_mb: 128, vcores: 1 };
@@ -151,13 +168,16 @@ mod tests {
     #[test]
     fn every_exit_status_has_its_words() {
         check(-104, PMEM, Blame::Container, &["128 MB by 169 MB", "taskmanager.memory.process.size", "320 mb"]);
-        check(-103, PMEM, Blame::Container, &["virtual memory", "vmem-pmem-ratio"]);
+        check(-103, VMEM, Blame::Container, &["virtual memory of 268.8 MB by 2 MB", "vmem-pmem-ratio"]);
+        check(-103, "", Blame::Container, &["its virtual memory; set"]);
         check(137, "Memory usage in cgroup… killed by the OOM killer", Blame::Container, &["over its physical memory"]);
         check(137, "Killed by external signal", Blame::Container, &["SIGKILL", "external signal"]);
         check(-102, "Container preempted by scheduler", Blame::Nobody, &["preempted", "by scheduler"]);
         check(-100, "Container released on a *lost* node", Blame::Nobody, &["lost", "*lost* node"]);
         check(-101, "", Blame::Node, &["disks"]);
-        check(-1000, "hdfs://x changed on src filesystem", Blame::Container, &["copied", "changed on src"]);
+        check(-1000, "hdfs://x changed on src filesystem", Blame::Container, &["new session", "changed on src"]);
+        check(-1000, "java.io.FileNotFoundException: File does not exist: hdfs://x", Blame::Container, &["removed"]);
+        check(-1000, "no space left", Blame::Container, &["could not be copied", "no space left"]);
         check(127, "", Blame::Container, &["could not be run"]);
         check(131, "", Blame::Container, &["signal 3"]);
         check(154, "", Blame::Container, &["NodeManager was restarted"]);
