@@ -17,6 +17,7 @@ from .variants import DESCRIPTIONS, parse, show
 
 # `scripts/hadoop hdfs dfs -ls /` and the like: programs of Hadoop's by the names that its own scripts give them.
 PROGRAMS = {
+    ("hadoop", "dtutil"): "org.apache.hadoop.security.token.DtUtilShell",
     ("hdfs", "dfs"): "org.apache.hadoop.fs.FsShell",
     ("hdfs", "dfsadmin"): "org.apache.hadoop.hdfs.tools.DFSAdmin",
     ("hdfs", "fsck"): "org.apache.hadoop.hdfs.tools.DFSck",
@@ -78,14 +79,14 @@ def _parser():
     sub.add_argument("--containers", action="store_true", help="with all containers of a NodeManager: a lost machine")
     command("pause", lambda it: _running(it).pause(it.role), "stop a daemon's clock", role={})
     command("resume", lambda it: _running(it).resume(it.role), "let a paused daemon go on", role={})
-    sub = command("restart", _restart, "start a daemon again, and wait until it works", role={}, timeout=90)
-    sub.add_argument("--forget", action="store_true", help="a NodeManager does not know its containers any more")
+    command("restart", lambda it: _running(it).restart(it.role, it.timeout), "start a daemon again, and wait until it works",
+            role={}, timeout=90)
     command("heal", lambda it: _running(it).heal(it.timeout), "undo all faults: nothing paused, nothing down", timeout=90)
     command("failover", _failover, "make the other `namenode` or `resourcemanager` active", role={}, timeout=90)
     command("tickets", _tickets, "fetch new Kerberos tickets for a user", role={"metavar": "USER"})
     sub = command("logs", _logs, "show the logs, or the end of one", role={"nargs": "?"})
     sub.add_argument("--lines", type=int, default=40)
-    for name in ("hdfs", "yarn"):
+    for name in ("hadoop", "hdfs", "yarn"):
         programs = ", ".join(program for group, program in PROGRAMS if group == name)
         sub = command(name, _program(name), f"run Hadoop's own `{name}`: {programs}")
         sub.add_argument("words", nargs=argparse.REMAINDER)
@@ -189,10 +190,6 @@ def _env(arguments):
 
 def _kill(arguments):
     _running(arguments).kill(arguments.role, arguments.containers)
-
-
-def _restart(arguments):
-    _running(arguments).restart(arguments.role, arguments.timeout, arguments.forget)
 
 
 def _failover(arguments):

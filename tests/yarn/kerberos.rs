@@ -8,7 +8,7 @@ use crate::process::{Ended, eventually};
 use crate::programs::program;
 use crate::user::{User, application_in, expected};
 
-const SECURE: Variant = Variant::Kerberos(RpcProtection::Any);
+pub(crate) const SECURE: Variant = Variant::Kerberos(RpcProtection::Any);
 
 /// Longest time until a mistake is told.
 const SOON: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub(crate) fn count_words(user: &User<'_>, options: &[&str], copies: usize, outp
 }
 
 #[track_caller]
-fn start_session(user: &User<'_>, options: &[&str]) -> String {
+pub(crate) fn start_session(user: &User<'_>, options: &[&str]) -> String {
     let session = user.json(&[&["session", "-d", "-s", "4", "--output", "json"], options].concat());
     session["application-id"].as_str().unwrap().to_owned()
 }
@@ -89,10 +89,12 @@ fn every_command_works_with_a_ticket() {
 
 /// Starts a job that does not end, and gives its id.
 #[track_caller]
-fn endless_job(user: &User<'_>) -> String {
+pub(crate) fn endless_job(user: &User<'_>) -> String {
     let events = ["--events", "1000000000000", "--rate", "1000"];
     let program = program("keyed_count");
-    let words = [&["run", "--detached", "-p", "2", &program], &events[..]].concat();
+    // A busy machine may need long to keep a program of some size in HDFS.
+    let patient = ["-D", "rpc.ask.timeout=60 s"];
+    let words = [&["run", "--detached", "-p", "2"], &patient[..], &[&program], &events].concat();
     let ended = user.call(&words).expect(0, &[]);
     ended.stdout.split_whitespace().last().unwrap().to_owned()
 }
@@ -108,6 +110,26 @@ fn a_keytab_is_enough_without_a_ticket() {
     // `main` runs on this host, and looks at files in HDFS.
     let options = [&["-t", "yarn-per-job"], login.as_slice()].concat();
     count_words(&user, &options, 1, "per-job");
+}
+
+/// The same file on every node, for those who may not have it in HDFS.
+#[test]
+fn a_keytab_may_be_on_the_nodes() {
+    let cluster = Cluster::shared(SECURE);
+    let user = User::new(&cluster, "krb-local-keytab").with_tickets(Path::new("/no/such/tickets"));
+    let login = keytab(&cluster);
+    let there = format!("yarn.security.kerberos.localized-keytab-path={}", cluster.keytab(cluster.user()).display());
+    let options = ["-D", "yarn.security.kerberos.ship-local-keytab=false", "-D", &there];
+    let options: Vec<&str> = login.iter().map(String::as_str).chain(options).collect();
+    let id = start_session(&user, &options);
+    let staging = format!("{}/.flink-yarn/{id}", cluster.hdfs().home());
+    assert!(cluster.hdfs().status(&format!("{staging}/application.json")).is_some());
+    assert_eq!(cluster.hdfs().status(&format!("{staging}/krb5.keytab")), None);
+    count_words(&user, &login.each_ref().map(String::as_str), 1, "counts");
+    let log = user.call(&[&["logs", "--application-id", &id], &login.each_ref().map(String::as_str)[..]].concat());
+    assert!(log.expect(0, &[]).stdout.contains("new tokens for file systems"), "it has logged in");
+    user.call(&[&["kill", &id], &login.each_ref().map(String::as_str)[..]].concat()).expect(0, &[]);
+    user.assert_tidy(&id);
 }
 
 #[test]
@@ -182,6 +204,8 @@ fn a_login_that_does_not_work_is_told_soon() {
     refused(&user, &["-D", &file(&own)], &["security.kerberos.login.principal"]);
     let other = ["-D", "flink.hadoop.yarn.resourcemanager.principal=evil/_HOST@ELSEWHERE"];
     refused(&user, &other, &["yarn.resourcemanager.principal", "evil"]);
+    let other = ["-D", "flink.hadoop.dfs.namenode.kerberos.principal=evil/_HOST@ELSEWHERE"];
+    refused(&user, &other, &["dfs.namenode.kerberos.principal", "evil"]);
 
     let user = user.with_tickets(Path::new("/no/such/tickets"));
     refused(&user, &[], &["ticket", "kinit", "security.kerberos.login.keytab"]);
@@ -275,68 +299,6 @@ fn curl(cluster: &Cluster, user: &str, url: &str, options: &[&str]) -> (String, 
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (body, status) = text.rsplit_once('\n').unwrap();
     (status.to_owned(), body.to_owned())
-}
-
-/// How long a token of the variant `kerberos,tokens` is good unless it is renewed, and how long at most.
-const RENEW_INTERVAL: Duration = Duration::from_secs(30);
-const LONGEST_LIFE: Duration = Duration::from_secs(150);
-
-/// Time has to pass: the tokens of the application's start must be out of use.
-fn wait_until(began: Instant, age: Duration) {
-    std::thread::sleep(age.saturating_sub(began.elapsed()));
-}
-
-fn process_ids(user: &User<'_>, application: &str, role: &str) -> Vec<u32> {
-    let of_role = user.containers(application).into_iter().filter(|process| process.command.contains(role));
-    of_role.map(|process| process.pid).collect()
-}
-
-#[test]
-fn with_a_keytab_an_application_outlives_its_tokens() {
-    let cluster = Cluster::shared(Variant::KerberosTokens);
-    let user = User::new(&cluster, "krb-outlives");
-    let login = keytab(&cluster);
-    let id = start_session(&user, &login.each_ref().map(String::as_str));
-    let began = Instant::now();
-    count_words(&user, &["-p", "2"], 5, "first");
-    // So that the TaskManager stays.
-    endless_job(&user);
-    let of_the_start = process_ids(&user, &id, "taskmanager");
-    wait_until(began, LONGEST_LIFE + Duration::from_secs(5));
-    count_words(&user, &["-p", "2"], 5, "second");
-    assert_eq!(process_ids(&user, &id, "taskmanager"), of_the_start, "it was done by who had the tokens of the start");
-
-    // What YARN hands to the second attempt has ended long ago.
-    let master = process_ids(&user, &id, "appmaster");
-    master.iter().for_each(|pid| crate::process::signal("KILL", *pid));
-    eventually("another attempt leads", || {
-        let now = process_ids(&user, &id, "appmaster");
-        let is_another = !now.is_empty() && now.iter().all(|pid| !master.contains(pid));
-        is_another && user.call(&["list", "--application-id", &id]).code == Some(0)
-    });
-    count_words(&user, &["-p", "2"], 5, "third");
-    user.call(&["kill", &id]).expect(0, &[]);
-    user.assert_tidy(&id);
-    eventually("YARN has collected the logs", || {
-        let kept = user.call(&["logs", "--application-id", &id]);
-        kept.code == Some(0) && kept.stdout.contains("new tokens for file systems")
-    });
-}
-
-#[test]
-fn without_a_keytab_the_resource_manager_renews_the_tokens() {
-    let cluster = Cluster::shared(Variant::KerberosTokens);
-    let user = User::new(&cluster, "krb-renewed");
-    let id = start_session(&user, &[]);
-    let began = Instant::now();
-    endless_job(&user);
-    eventually("a TaskManager comes", || !process_ids(&user, &id, "taskmanager").is_empty());
-    let of_the_start = process_ids(&user, &id, "taskmanager");
-    wait_until(began, RENEW_INTERVAL + Duration::from_secs(5));
-    count_words(&user, &["-p", "2"], 5, "counts");
-    assert_eq!(process_ids(&user, &id, "taskmanager"), of_the_start);
-    user.call(&["kill", &id]).expect(0, &[]);
-    user.assert_tidy(&id);
 }
 
 /// Neither the login with a keytab nor what a ticket needs waits for long.

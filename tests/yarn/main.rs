@@ -53,6 +53,9 @@ mod resources;
 /// What is borne without a restart strategy.
 mod restarts;
 
+/// Limits of queues, users and containers.
+mod limits;
+
 /// Files that are not what they should be.
 mod uploads;
 
@@ -80,8 +83,11 @@ mod elf;
 /// Programs for nodes that are older than the machine that built them.
 mod portable;
 
-/// Clusters with Kerberos: tickets, keytabs, and tokens that end.
+/// Clusters with Kerberos: tickets and keytabs.
 mod kerberos;
+
+/// Tokens that end, and tokens without a ticket.
+mod tokens;
 
 /// Clusters that ask for a protection of what is sent.
 mod protection;

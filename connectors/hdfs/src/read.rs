@@ -243,11 +243,11 @@ impl Fetch {
         }
         let mut stream = pin!(source.read_range_stream(offset, length));
         while self.position < end {
-            let next = std::future::poll_fn(|context| stream.as_mut().poll_next(context));
-            let bytes = match tokio::time::timeout(PIECE_LIMIT, next).await {
-                Ok(Some(Ok(bytes))) => bytes,
-                Ok(Some(Err(error))) => return Err(Interrupted::Failed(Failure::Transfer(error))),
-                Ok(None) => {
+            let next = std::future::poll_fn(|context| stream.as_mut().poll_next(context).map(Option::transpose));
+            let bytes = match tokio::time::timeout(PIECE_LIMIT, runtime::caught(next)).await {
+                Ok(Ok(Some(bytes))) => bytes,
+                Ok(Err(error)) => return Err(Interrupted::Failed(Failure::Transfer(error))),
+                Ok(Ok(None)) => {
                     let error =
                         HdfsError::DataTransferError(format!("the data ends at byte {} of {end}", self.position));
                     return Err(Interrupted::Failed(Failure::Transfer(error)));

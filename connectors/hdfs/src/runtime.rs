@@ -1,8 +1,12 @@
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::LazyLock;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::task::Poll;
 use std::time::Duration;
 
+use hdfs_native::HdfsError;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Threads that unpack and check what comes from DataNodes; more are of no use to one process.
@@ -58,6 +62,24 @@ pub(crate) async fn run<T: Send + 'static>(work: impl Future<Output = T> + Send 
     handle()?.spawn(work).await.map_err(|_| Ended::Panicked)
 }
 
+/// A call of the client beneath. That one panics where an answer is not what it expects: when a DataNode refuses the token of
+/// a block, because it has expired or is of a key that the DataNode has not heard of yet. Such a panic is an error like
+/// others, and what failed may be tried again.
+pub(crate) async fn caught<T>(call: impl Future<Output = hdfs_native::Result<T>>) -> hdfs_native::Result<T> {
+    let mut call = pin!(call);
+    std::future::poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context)));
+        polled.unwrap_or_else(|panic| {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            let reason =
+                format!("an answer was not understood, which may be a refusal of the block's token ({message})");
+            Poll::Ready(Err(HdfsError::DataTransferError(reason)))
+        })
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +102,14 @@ mod tests {
             }),
             3
         );
+    }
+
+    #[test]
+    fn a_panic_of_the_client_is_an_error() {
+        let answer = Vec::<u8>::new();
+        let call = async move { Ok(answer.into_iter().next().unwrap()) };
+        let error = wait(Duration::from_secs(5), caught(call)).unwrap().unwrap_err().to_string();
+        assert!(error.contains("token") && error.contains("on a `None` value"), "{error}");
+        assert_eq!(wait(Duration::from_secs(5), caught(async { Ok(1) })).unwrap().unwrap(), 1);
     }
 }

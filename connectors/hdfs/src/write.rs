@@ -224,7 +224,7 @@ impl Store {
     async fn send(&mut self, bytes: Bytes) -> Result<(), Broken> {
         let attempt = Attempt { action: WRITE, uri: &self.uri };
         let Some(writer) = self.writer.as_mut().filter(|_| !bytes.is_empty()) else { return Ok(()) };
-        let sent = tokio::time::timeout(CHUNK_LIMIT, writer.write_bytes(bytes)).await;
+        let sent = tokio::time::timeout(CHUNK_LIMIT, runtime::caught(writer.write_bytes(bytes))).await;
         let result = broken(attempt, &self.service, sent.map(|sent| sent.map(drop)), CHUNK_LIMIT);
         if result.is_err() {
             self.writer = None;
@@ -246,7 +246,7 @@ impl Store {
             }
             close_soon(writer, &self.service, self.uri.path()).await
         };
-        let closed = tokio::time::timeout(CLOSE_LIMIT, closing).await;
+        let closed = tokio::time::timeout(CLOSE_LIMIT, runtime::caught(closing)).await;
         let result = broken(attempt, &self.service, closed, CLOSE_LIMIT);
         if result.is_err() {
             self.writer = None;

@@ -78,6 +78,13 @@ impl<'c> Yarn<'c> {
         self.call("PUT", &format!("apps/{id}/state"), Body::Json(&json!({ "state": "KILLED" }))).expect(id);
     }
 
+    /// Memory of the largest container that can be had.
+    #[track_caller]
+    pub fn largest_container_mb(&self) -> u64 {
+        let answer = self.call("POST", "apps/new-application", Body::None).json("new-application");
+        answer["maximum-resource-capability"]["memory"].as_u64().unwrap()
+    }
+
     /// Starts an application and returns its id.
     #[track_caller]
     pub fn submit(&self, submission: &Submission) -> String {
@@ -105,6 +112,13 @@ impl<'c> Yarn<'c> {
         let service = self.cluster.address(Role::NameNode, "rpc").replace("localhost", "127.0.0.1");
         let token = self.cluster.hdfs_as(self.user).delegation_token("yarn", &service);
         json!({ "tokens": { "entry": [{ "key": service, "value": token }] } })
+    }
+
+    /// A delegation token of the ResourceManager, as Hadoop writes tokens into texts; it names no service.
+    #[track_caller]
+    pub fn delegation_token(&self, renewer: &str) -> String {
+        let answer = self.call("POST", "delegation-token", Body::Json(&json!({ "renewer": renewer })));
+        answer.json("delegation-token")["token"].as_str().unwrap().to_owned()
     }
 
     /// Waits until an application has ended, one way or another.
