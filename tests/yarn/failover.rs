@@ -1,8 +1,12 @@
-use flink_test_hadoop::{Cluster, Variant};
+use std::process::Command;
+
+use flink_test_hadoop::{Cluster, Role, Variant};
 
 use crate::application::Application;
 use crate::daemons::{Copying, put_lines};
+use crate::mistakes::all_refused;
 use crate::process::{eventually, signal};
+use crate::programs::program;
 use crate::user::{TROUBLED, User, expected};
 
 /// The other one takes over, first from one that gives way, then from one that has died.
@@ -39,6 +43,29 @@ fn name_nodes_and_resource_managers_take_over() {
     cluster.heal();
     copying.end();
     session.end();
+}
+
+/// All that there are of them are dead, or wait.
+#[test]
+fn that_nobody_leads_is_told_soon() {
+    let cluster = Cluster::exclusive(Variant::HighAvailability);
+    let user = User::new(&cluster, "nobody-leads");
+    let program = program("wordcount");
+    let commands = || -> Vec<Command> {
+        let run = ["run", "-t", "yarn-application", &program, "--input", "/in", "--output", "/out"];
+        let list = ["list", "--application-id", "application_1000000000000_0007"];
+        [&run[..], &list, &["doctor"]].into_iter().map(|words| user.prepared(words)).collect()
+    };
+    for role in [Role::NameNode, Role::NameNode2] {
+        cluster.kill(role);
+    }
+    let mut needing = commands();
+    needing.remove(1); // of an application that there is not, nothing is looked for in HDFS
+    all_refused(&mut needing, &["dfs.namenode.rpc-address", "Connection refused"]);
+    for role in [Role::ResourceManager, Role::ResourceManager2] {
+        cluster.kill(role);
+    }
+    all_refused(&mut commands(), &["yarn.resourcemanager", "Connection refused"]);
 }
 
 /// Where everybody has to show who they are, tokens are good for those that take over, too.

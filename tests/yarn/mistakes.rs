@@ -1,6 +1,7 @@
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use flink_test_hadoop::{Cluster, Variant};
+use flink_test_hadoop::{Cluster, Role, Variant};
 
 use crate::application::Application;
 use crate::process::{Running, eventually};
@@ -12,14 +13,25 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// Runs a command that cannot succeed; what is wrong with it is told soon.
 #[track_caller]
-fn refused(command: &mut std::process::Command, told: &[&str]) {
+fn refused(command: &mut Command, told: &[&str]) {
+    all_refused(std::slice::from_mut(command), told);
+}
+
+/// The same for several at once.
+#[track_caller]
+pub(crate) fn all_refused(commands: &mut [Command], told: &[&str]) {
     let begun = Instant::now();
-    let ended = Running::start(command).wait();
-    assert_ne!(ended.code, Some(0), "{command:?}: {}", ended.stderr);
-    for part in told {
-        assert!(ended.stderr.contains(part), "`{part}` is missing in what {command:?} says:\n{}", ended.stderr);
+    let running: Vec<Running> = commands.iter_mut().map(Running::start).collect();
+    for (command, running) in commands.iter().zip(running) {
+        let ended = running.wait();
+        assert_ne!(ended.code, Some(0), "{command:?}: {}", ended.stderr);
+        for part in told {
+            // What `doctor` finds is its result.
+            let found = ended.stderr.contains(part) || ended.stdout.contains(part);
+            assert!(found, "`{part}` is missing in what {command:?} says:\n{}{}", ended.stdout, ended.stderr);
+        }
+        assert!(begun.elapsed() < SOON, "{command:?} told after {:?} only", begun.elapsed());
     }
-    assert!(begun.elapsed() < SOON, "{command:?} told after {:?} only", begun.elapsed());
 }
 
 #[test]
@@ -37,6 +49,57 @@ fn mistakes_are_told_soon() {
     check(&["-D", "yarn.ship-files=/no/such/file"], &["/no/such/file"]);
     check(&["-D", "flink.hadoop.yarn.resourcemanager.address=127.0.0.1:1"], &["127.0.0.1:1"]);
     check(&["-D", "flink.hadoop.fs.defaultFS=hdfs://127.0.0.1:1"], &["127.0.0.1:1"]);
+    // Other services answer there: one that speaks HTTP, and one that speaks RPC of another protocol.
+    let (web, rpc) = (cluster.address(Role::ResourceManager, "web"), cluster.address(Role::NameNode, "rpc"));
+    for other in [web, rpc] {
+        let address = format!("flink.hadoop.yarn.resourcemanager.address={other}");
+        check(&["-D", &address], &[other, "yarn.resourcemanager.address"]);
+    }
+    let (web, rpc) = (cluster.address(Role::NameNode, "http"), cluster.address(Role::ResourceManager, "client"));
+    for other in [web, rpc] {
+        check(&["-D", &format!("flink.hadoop.fs.defaultFS=hdfs://{other}")], &[other, "fs.defaultFS"]);
+    }
+}
+
+/// Commands that look for this application, and those that start one.
+fn commands(user: &User<'_>, application: &str) -> Vec<Command> {
+    let program = program("wordcount");
+    let (input, output) = (user.uri("text"), user.uri("out"));
+    let run =
+        |target| ["run", "-t", target, &program, "--input", &input, "--output", &output].map(str::to_owned).to_vec();
+    let looking = COMMANDS.iter().map(|words| words.iter().map(|word| word.replace(SOME, application)).collect());
+    let starting = [vec!["session".to_owned(), "-d".to_owned()], run("yarn-application"), run("yarn-per-job")];
+    let all = looking.chain(starting).chain([vec!["doctor".to_owned()]]);
+    // So many at once take their time to start: it is the limit that each of them is to heed.
+    let limit = ["-D", "yarn.client.timeout=4 s"];
+    let all = all.map(|words: Vec<String>| {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        user.prepared(&[&words[..1], &limit, &words[1..]].concat())
+    });
+    all.collect()
+}
+
+/// They take what is sent, and say nothing.
+#[test]
+fn silent_masters_are_told_soon() {
+    let cluster = Cluster::exclusive(Variant::Plain);
+    let user = User::new(&cluster, "silent");
+    user.put_text("text", 1);
+    cluster.pause(Role::ResourceManager);
+    all_refused(&mut commands(&user, SOME), &["ResourceManager", "no answer within 4 s"]);
+    cluster.resume(Role::ResourceManager);
+    let session = Application::session(&user, &[]);
+    cluster.pause(Role::NameNode);
+    let mut needing: Vec<Command> = commands(&user, &session.id);
+    // One asks YARN alone, one has more to do than to complain, and of the third it is `main` that looks for its input here.
+    let others = ["-q", "kill", "yarn-per-job"];
+    needing.retain(|command| !command.get_args().any(|word| others.iter().any(|other| word == *other)));
+    all_refused(&mut needing, &[cluster.address(Role::NameNode, "rpc"), "did not answer within 4 s"]);
+    user.call(&["session", "-q"]).expect(0, &[]);
+    let killed = user.call(&["kill", &session.id]);
+    assert_eq!(cluster.yarn().application(&session.id)["state"], "KILLED", "{}", killed.stderr);
+    cluster.resume(Role::NameNode);
+    session.end();
 }
 
 /// Commands that look for an application.

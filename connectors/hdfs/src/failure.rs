@@ -211,6 +211,11 @@ fn exception_in_words(class: &str, message: &str, nodes: &NameNodes) -> (String,
             (format!("a part of the path is a file, not a folder: {said}"), ErrorKind::NotADirectory)
         }
         "AccessControlException" => denied(message, &said),
+        "RpcNoSuchProtocolException" => {
+            let reason =
+                format!("another service of Hadoop answers, which is no NameNode: {nodes}. Check fs.defaultFS");
+            (reason, ErrorKind::InvalidInput)
+        }
         "AuthorizationException" => {
             advise("The cluster's policy does not let this user call the NameNode", ErrorKind::PermissionDenied)
         }

@@ -12,6 +12,9 @@ use super::hadoop::Hadoop;
 use super::{explain, tokens};
 use crate::error::{ClientError, Exit, Result};
 
+/// What another service of Hadoop answers.
+const NO_SUCH_PROTOCOL: &str = "RpcNoSuchProtocolException";
+
 /// Longest wait for an answer of a ResourceManager that has answered before: it may be restarting, or another take over.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -159,6 +162,7 @@ pub(crate) fn queue_room(queue: &QueueInfo) -> explain::Queue {
         capacity: f64::from(queue.capacity),
         maximum: f64::from(queue.maximum_capacity),
         used: f64::from(queue.current_capacity),
+        of_cluster: f64::from(queue.absolute_maximum_capacity.unwrap_or(queue.maximum_capacity)),
     }
 }
 
@@ -178,6 +182,7 @@ async fn within<T>(
 fn failed(what: &str, error: &Error) -> ClientError {
     let exit = match error {
         Error::Configuration(_) | Error::OtherProtocol { .. } | Error::Authentication { .. } => Exit::Usage,
+        error if error.is_remote(NO_SUCH_PROTOCOL) => Exit::Usage,
         error if error.is_transient() => Exit::Unreachable,
         _ => Exit::Failed,
     };
@@ -196,6 +201,9 @@ fn failed(what: &str, error: &Error) -> ClientError {
 
 fn hint(class: &str, message: &str) -> Option<&'static str> {
     match class {
+        NO_SUCH_PROTOCOL => {
+            Some("another service of Hadoop answers there: check yarn.resourcemanager.address in yarn-site.xml")
+        }
         "AccessControlException" => Some("choose a queue that you may use (--queue), or ask its administrator"),
         "InvalidResourceRequestException" => Some(
             "ask for less with --jobmanager-memory, --taskmanager-memory or --slots; `flink-yarn session -q` shows what there is",
@@ -224,6 +232,7 @@ mod tests {
 
     #[test]
     fn refusals_say_what_to_do() {
+        assert!(hint("RpcNoSuchProtocolException", "").unwrap().contains("yarn.resourcemanager.address"));
         assert!(hint("InvalidResourceRequestException", "").unwrap().contains("--taskmanager-memory"));
         assert!(hint("YarnException", "submitted by user a to unknown queue: b").unwrap().contains("--queue"));
         assert_eq!(hint("YarnException", "something"), None);

@@ -23,15 +23,16 @@ const NEEDED: u64 = 256 << 20;
 
 /// HDFS as a deployment uses it.
 pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
-    let mut findings = write(patient).await;
+    // All at once: each waits for a NameNode that does not answer.
+    let (mut findings, quota, logs) = tokio::join!(write(patient), quota(patient), logs(patient));
     let usable = findings.iter().all(|finding| finding.grade == super::Grade::Good);
     // What there is no room for cannot be written either: then this is the reason.
-    findings.extend(quota(patient).await);
+    findings.extend(quota);
     if usable {
         findings.extend(left_over(patient).await);
         findings.extend(artifacts(patient).await);
     }
-    findings.extend(logs(patient).await);
+    findings.extend(logs);
     findings
 }
 
