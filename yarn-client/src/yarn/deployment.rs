@@ -319,7 +319,8 @@ impl Deployment {
                 return Err(ClientError::usage(format!("{what} is to have {size}; no container may have more than {largest}"))
                     .because_text(format!("with the rounding of YARN it would be {rounded}"))
                     .hint(format!(
-                        "ask for less with {memory} and {cores}, or have yarn.scheduler.maximum-allocation-mb and -vcores raised"
+                        "ask for less with {memory} and {cores}; the limit is yarn.scheduler.maximum-allocation-mb and -vcores, or \
+                         what the largest node has"
                     )));
             }
         }

@@ -40,6 +40,8 @@ pub(crate) struct Queue {
     pub(crate) maximum: f64,
     /// What it has, as a share of what is guaranteed: more than 1 when it has borrowed.
     pub(crate) used: f64,
+    /// What it may have at most of the whole cluster, from 0 to 1.
+    pub(crate) of_cluster: f64,
 }
 
 /// What an application waits for, and where.
@@ -62,7 +64,8 @@ pub(crate) fn reasons(waiting: &Waiting<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
     reasons.extend(queue_closed(waiting));
     reasons.extend(no_node(waiting));
-    reasons.extend(application_masters(waiting));
+    reasons.extend(masters_limited(waiting.diagnostics));
+    reasons.extend(user_limited(waiting.diagnostics));
     reasons.extend(queue_full(waiting));
     if reasons.is_empty() {
         reasons.extend(nodes_full(waiting));
@@ -107,10 +110,6 @@ fn labelled<'a>(waiting: &'a Waiting<'_>) -> impl Iterator<Item = &'a Node> {
     })
 }
 
-fn application_masters(waiting: &Waiting<'_>) -> Option<String> {
-    masters_limited(waiting.diagnostics)
-}
-
 /// YARN limits the share of a queue that ApplicationMasters may have, so that jobs have room, too.
 pub(crate) fn masters_limited(diagnostics: &str) -> Option<String> {
     let text = diagnostics;
@@ -133,25 +132,44 @@ pub(crate) fn masters_limited(diagnostics: &str) -> Option<String> {
     ))
 }
 
+/// By default a user may have no more than what is guaranteed to the queue, whatever is free.
+pub(crate) fn user_limited(diagnostics: &str) -> Option<String> {
+    diagnostics.contains("User capacity has reached its maximum limit").then(|| {
+        "this user has all that one user may have of the queue (its user-limit-factor and minimum-user-limit-percent): \
+         another application must end or give back containers first"
+            .to_owned()
+    })
+}
+
 fn number_after(text: &str, beginning: &str) -> Option<u64> {
     let rest = &text[text.find(beginning)? + beginning.len()..];
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest[..end].parse().ok()
 }
 
-fn queue_full(waiting: &Waiting<'_>) -> Option<String> {
-    let queue = waiting.queue?;
-    let most = if queue.capacity > 0.0 { queue.maximum / queue.capacity } else { 0.0 };
-    // What is asked for does not fit any more when nearly nothing is left.
-    let full = queue.maximum > 0.0 && most > 0.0 && queue.used >= most * 0.999;
-    full.then(|| {
+/// What the queue may have at most against what it has.
+pub(crate) fn queue_full(waiting: &Waiting<'_>) -> Option<String> {
+    // Nodes with a label have shares of their own, which are not told.
+    let queue = waiting.queue.filter(|queue| waiting.label.is_none() && queue.capacity > 0.0 && queue.maximum > 0.0)?;
+    let without_label = waiting.nodes.iter().filter(|node| node.labels.iter().all(String::is_empty));
+    let total_mb: u64 = without_label.map(|node| node.total.memory_mb).sum();
+    let most_mb = part(total_mb, queue.of_cluster);
+    let left_mb = part(most_mb, 1.0 - queue.used * queue.capacity / queue.maximum);
+    (left_mb < waiting.container.memory_mb).then(|| {
         format!(
-            "queue {} is full: its applications have {:.0} % of the cluster, which is all that it may have; they must end or \
-             give back containers first",
+            "queue {} may have {} of the cluster and has {} left of that, or as large a share of its cores: its \
+             applications must end or give back containers first",
             queue.name,
-            queue.used * queue.capacity * 100.0
+            megabytes(most_mb),
+            megabytes(left_mb)
         )
     })
+}
+
+/// A share of megabytes.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+pub(crate) fn part(total_mb: u64, share: f64) -> u64 {
+    (total_mb as f64 * share.clamp(0.0, 1.0)).round() as u64
 }
 
 fn nodes_full(waiting: &Waiting<'_>) -> Option<String> {
@@ -190,7 +208,7 @@ mod tests {
     }
 
     fn queue(used: f64) -> Queue {
-        Queue { name: "default".to_owned(), running: true, capacity: 0.5, maximum: 1.0, used }
+        Queue { name: "default".to_owned(), running: true, capacity: 0.5, maximum: 0.8, used, of_cluster: 0.8 }
     }
 
     fn check(memory_mb: u64, queue: &Queue, nodes: &[Node], diagnostics: &str, expect: &str) {
@@ -214,7 +232,11 @@ mod tests {
             "no node is large enough for 8 GB and 1 core: the largest has 4 GB and 4 cores (b:1)",
         );
         check(512, &queue(0.1), &nodes, limit, "they may have 1 GB and have 768 MB");
-        check(512, &queue(2.0), &nodes, "", "queue default is full: its applications have 100 % of the cluster");
+        let of_user = "[today] Application is Activated, waiting for resources to be assigned for AM. User capacity has reached \
+                       its maximum limit. Details : AM Partition = <DEFAULT_PARTITION> ; ";
+        check(512, &queue(0.1), &nodes, of_user, "all that one user may have of the queue");
+        check(512, &queue(1.6), &nodes, "", "queue default may have 4915 MB of the cluster and has 0 MB left");
+        check(512, &queue(1.5), &nodes, "", "queue default may have 4915 MB of the cluster and has 307 MB left");
         check(2000, &queue(0.1), &nodes, "", "the node with most room, a:1, has 1 GB and 3 cores left");
         check(512, &queue(0.1), &[], "", "no NodeManager runs");
         check(512, &Queue { running: false, ..queue(0.0) }, &nodes, "", "queue default is stopped");

@@ -195,8 +195,8 @@ impl ResourceManagerDriver {
         if known && (wanted.memory_mb > largest.memory_mb || wanted.vcores > largest.vcores) {
             return self.fail(format!(
                 "a TaskManager needs a container of {wanted}, but the largest that this cluster or queue grants has \
-                 {largest}: lower taskmanager.memory.process.size or yarn.containers.vcores, or raise \
-                 yarn.scheduler.maximum-allocation-mb and -vcores"
+                 {largest}: lower taskmanager.memory.process.size or yarn.containers.vcores. The limit is \
+                 yarn.scheduler.maximum-allocation-mb and -vcores, or what the largest node has"
             ));
         }
         if known {

@@ -128,7 +128,7 @@ fn largest(patient: &Patient, largest: Size) -> Vec<Finding> {
             Finding::problem(
                 RESOURCES,
                 format!("{what} is to have {size}, and no container may have more than {largest}"),
-                "ask for less, or have yarn.scheduler.maximum-allocation-mb and -vcores raised",
+                "ask for less; the limit is yarn.scheduler.maximum-allocation-mb and -vcores, or what the largest node has",
             )
         })
         .collect()

@@ -1,7 +1,7 @@
 use hadoop_rpc::yarn::{ApplicationReport, ApplicationState, NodeReport, QueueInfo};
 
 use super::{Finding, Patient};
-use crate::yarn::explain::{self, Node, Queue, Waiting};
+use crate::yarn::explain::{self, Node, Waiting};
 use crate::yarn::plan::{Size, megabytes};
 use crate::yarn::resource_manager::{queue_room, room};
 
@@ -44,10 +44,17 @@ pub(super) async fn examine(patient: &Patient, nodes: &[NodeReport], queue: Opti
         Some(queue) => patient.manager.living(&queue.name).await.unwrap_or_default(),
         None => Vec::new(),
     };
-    asked.iter().map(|asked| judge(asked, &nodes, queue, &living)).collect()
+    let user = patient.manager.user();
+    asked.iter().map(|asked| judge(asked, &nodes, queue, &living, user)).collect()
 }
 
-fn judge(asked: &Asked<'_>, nodes: &[Node], queue: Option<&QueueInfo>, living: &[ApplicationReport]) -> Finding {
+fn judge(
+    asked: &Asked<'_>,
+    nodes: &[Node],
+    queue: Option<&QueueInfo>,
+    living: &[ApplicationReport],
+    user: &str,
+) -> Finding {
     let Asked { what, container, label, .. } = asked;
     let room = queue.map(queue_room);
     let waiting = Waiting { container: *container, label: *label, queue: room.as_ref(), nodes, diagnostics: "" };
@@ -56,7 +63,9 @@ fn judge(asked: &Asked<'_>, nodes: &[Node], queue: Option<&QueueInfo>, living: &
         let advice = "ask for less with --jobmanager-memory, --taskmanager-memory or --slots";
         return Finding::problem(RESOURCES, text(&reason), advice);
     }
-    if let Some(reason) = queue.and_then(|queue| in_queue(asked, queue, total(nodes), living)) {
+    let of_masters = || masters(asked, queue?, total(nodes), living);
+    let of_user = || said(living.iter().filter(|application| application.user == user), explain::user_limited);
+    if let Some(reason) = of_masters().or_else(of_user).or_else(|| explain::queue_full(&waiting)) {
         return Finding::warning(RESOURCES, text(&reason), WAIT);
     }
     let fits = |node: &&Node| {
@@ -77,26 +86,26 @@ fn total(nodes: &[Node]) -> u64 {
     nodes.iter().map(|node| node.total.memory_mb).sum()
 }
 
-/// What in the queue keeps the container away, whatever room there is on nodes.
-fn in_queue(asked: &Asked<'_>, queue: &QueueInfo, total_mb: u64, living: &[ApplicationReport]) -> Option<String> {
+/// What in the queue keeps an ApplicationMaster away, whatever room there is on nodes.
+fn masters(asked: &Asked<'_>, queue: &QueueInfo, total_mb: u64, living: &[ApplicationReport]) -> Option<String> {
     // Nodes with a label have shares of their own, which are not told.
-    if asked.label.is_some() {
+    if asked.label.is_some() || !asked.is_master {
         return None;
     }
-    let masters = || said_of_masters(living).or_else(|| masters_full(asked.container, queue, total_mb, living));
-    asked.is_master.then(masters).flatten().or_else(|| full(asked.container, queue, total_mb))
+    said(living.iter(), explain::masters_limited).or_else(|| masters_full(asked.container, queue, total_mb, living))
 }
 
 /// What the ResourceManager says of an application that waits for the same.
-fn said_of_masters(living: &[ApplicationReport]) -> Option<String> {
-    let waiting = living.iter().filter(|application| application.state == ApplicationState::Accepted);
-    waiting.into_iter().find_map(|application| explain::masters_limited(&application.diagnostics))
+fn said<'a>(living: impl Iterator<Item = &'a ApplicationReport>, reason: fn(&str) -> Option<String>) -> Option<String> {
+    let mut waiting = living.filter(|application| application.state == ApplicationState::Accepted);
+    waiting.find_map(|application| reason(&application.diagnostics))
 }
 
 /// The queue's share for ApplicationMasters against those that run: of one with more containers it is not known how large
 /// its own is, and nothing is counted. The first of a queue is always let in.
 fn masters_full(container: Size, queue: &QueueInfo, total_mb: u64, living: &[ApplicationReport]) -> Option<String> {
-    let most_mb = part(total_mb, queue.maximum_master_share? * queue.absolute_maximum_capacity?);
+    let share = queue.maximum_master_share? * queue.absolute_maximum_capacity?;
+    let most_mb = explain::part(total_mb, f64::from(share));
     let alone = living.iter().filter(|application| application.usage.used_containers == 1);
     let taken_mb: u64 = alone.map(|application| Size::from(application.usage.used).memory_mb).sum();
     (taken_mb > 0 && taken_mb + container.memory_mb > most_mb).then(|| {
@@ -108,26 +117,6 @@ fn masters_full(container: Size, queue: &QueueInfo, total_mb: u64, living: &[App
             megabytes(taken_mb)
         )
     })
-}
-
-/// What the queue may have at most against what it has.
-fn full(container: Size, queue: &QueueInfo, total_mb: u64) -> Option<String> {
-    let Queue { capacity, maximum, used, .. } = queue_room(queue);
-    let most_mb = part(total_mb, queue.absolute_maximum_capacity?);
-    if capacity <= 0.0 || maximum <= 0.0 {
-        return None;
-    }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    // a share of megabytes
-    let left_mb = (most_mb as f64 * (1.0 - used * capacity / maximum).max(0.0)).round() as u64;
-    (left_mb < container.memory_mb).then(|| {
-        format!("queue {} may have {} and has {} left of that", queue.name, megabytes(most_mb), megabytes(left_mb))
-    })
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)] // a share of megabytes
-fn part(total_mb: u64, share: f32) -> u64 {
-    (total_mb as f64 * f64::from(share.clamp(0.0, 1.0))).round() as u64
 }
 
 #[cfg(test)]
@@ -179,7 +168,7 @@ mod tests {
         let nodes = [node("a:1"), node("b:1")];
         let check = |is_master, memory_mb, queue: &QueueInfo, living: &[ApplicationReport], grade, part: &str| {
             let asked = Asked { what: "it", container: size(memory_mb), label: None, is_master };
-            let found = judge(&asked, &nodes, Some(queue), living);
+            let found = judge(&asked, &nodes, Some(queue), living, "alice");
             assert!(found.grade == grade && found.finding.contains(part), "{grade:?} {part}: {found:?}");
         };
         let limit = "Queue's AM resource limit exceeded. Queue Resource Limit for AM = <memory:4096, vCores:1>; Queue AM \
@@ -192,8 +181,12 @@ mod tests {
         check(true, 128, &queue(1.0), &[running(2048, 3), running(2048, 1)], Grade::Good, "room");
         check(true, 128, &free, &[waiting(limit)], Grade::Warning, "they may have 4 GB");
         check(true, 128, &free, &[waiting("something else")], Grade::Good, "room");
+        let of_user = waiting("User capacity has reached its maximum limit. Details");
+        let of_another = ApplicationReport { user: "bob".to_owned(), ..of_user.clone() };
+        check(false, 1024, &free, &[of_another], Grade::Good, "room");
+        check(false, 1024, &free, &[of_user], Grade::Warning, "all that one user may have");
         check(false, 1024, &queue(1.0), &two, Grade::Good, "room");
-        check(false, 1024, &queue(1.9), &[], Grade::Warning, "may have 8 GB and has 410 MB left");
+        check(false, 1024, &queue(1.9), &[], Grade::Warning, "may have 8 GB of the cluster and has 410 MB left");
         check(false, 8192, &queue(1.9), &[], Grade::Problem, "no node is large enough");
     }
 }
