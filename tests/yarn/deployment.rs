@@ -1,5 +1,6 @@
 use flink_test_hadoop::{Cluster, Variant};
 
+use crate::application::Application;
 use crate::programs::program;
 use crate::user::{TROUBLED, User, application_in, expected, id_in};
 
@@ -31,31 +32,37 @@ fn an_application_for_one_job() {
 fn the_options_of_flink_1_mean_the_same() {
     let cluster = Cluster::shared(Variant::Plain);
     let user = User::new(&cluster, "old-options");
-    let input = user.put_text("text", 1);
-    let options = [
-        "run",
-        "-m",
-        "yarn-cluster",
-        "-ynm",
-        "old",
-        "-yjm",
-        "128",
-        "-ytm",
-        "256",
-        "-ys",
-        "2",
-        "-yqu",
-        "other",
-        "-p",
-        "2",
-    ];
-    let program = program("wordcount");
-    let ended = user.call(&[&options[..], &[&program, "--input", &input, "--output", &user.uri("counts")]].concat());
-    let ended = ended.expect(0, &[]);
-    assert_eq!(user.lines("counts"), expected(1));
-    let id = application_in(&format!("{}{}", ended.stdout, ended.stderr));
-    let application = cluster.yarn().application(&id);
-    assert_eq!((&application["name"], &application["queue"]), (&"old".into(), &"root.other".into()), "{application}");
+    let (input, gate, name) = (user.put_text("text", 20), user.gate("it"), user.name("old"));
+    let shipped = user.local("lib");
+    std::fs::create_dir(&shipped).unwrap();
+    std::fs::write(shipped.join("dictionary.txt"), "one").unwrap();
+    let shipped = shipped.display().to_string();
+    let of_yarn =
+        ["run", "-m", "yarn-cluster", "-yd", "-ynm", &name, "-yat", "old type", "-yqu", "other", "-yt", &shipped];
+    let sizes = ["-yjm", "128", "-ytm", "256", "-ys", "2", "-yD", "yarn.tags=old", "-p", "2"];
+    let output = user.uri("counts");
+    let ended = user.call(&[&of_yarn[..], &sizes, &[TROUBLED, "count", &input, &output, gate.path()]].concat());
+    let id = application_in(&ended.expect(0, &[]).stdout);
+    let application = Application::new(&user, &id);
+    let job = application.wait_until_runs("count");
+    let told = cluster.yarn().application(&id);
+    let expected_of_yarn =
+        [("name", &*name), ("queue", "root.other"), ("applicationType", "old type"), ("applicationTags", "old")];
+    for (key, value) in expected_of_yarn {
+        assert_eq!(told[key], value, "{key}: {told}");
+    }
+    // Two slots are one container's.
+    let [task_manager] = &application.task_managers()[..] else { panic!("{:?}", application.task_managers()) };
+    for process in [task_manager, &application.master()] {
+        let folder = std::fs::read_link(format!("/proc/{}/cwd", process.pid)).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.join("lib/dictionary.txt")).unwrap(), "one", "{}", process.command);
+    }
+    let listed = user.call(&["list", "-m", "yarn-cluster", "-yid", &id]).expect(0, &[]).stdout;
+    assert!(listed.contains(&job), "{listed}");
+    gate.open();
+    assert_eq!(user.end_of(&id).0, "SUCCEEDED");
+    assert_eq!(user.lines("counts"), expected(20));
+    user.assert_tidy(&id);
 }
 
 #[test]
@@ -176,4 +183,17 @@ fn a_failed_job_tells_its_cause_and_its_logs_are_found() {
     cluster.yarn().logs(&application);
     let logs = user.call(&["logs", "--application-id", &application]).expect(0, &[]);
     assert!(logs.stdout.contains("missing"), "{}", logs.stdout);
+}
+
+/// By full URIs.
+#[test]
+fn files_may_be_in_the_hdfs_of_another_cluster() {
+    let (cluster, other) = (Cluster::shared(Variant::Plain), Cluster::shared(Variant::Strict));
+    let (user, elsewhere) = (User::new(&cluster, "two-hdfs"), User::new(&other, "two-hdfs"));
+    let input = elsewhere.put_text("text", 20);
+    for (writer, output) in [(&user, user.uri("counts")), (&elsewhere, elsewhere.uri("counts"))] {
+        let words = ["run", "-t", "yarn-application", "-p", "2", &program("wordcount"), "--input", &input];
+        user.call(&[&words[..], &["--output", &output]].concat()).expect(0, &[]);
+        assert_eq!(writer.lines("counts"), expected(20));
+    }
 }

@@ -5,7 +5,7 @@ use flink_test_hadoop::{Cluster, Variant};
 
 use crate::process::eventually;
 use crate::programs::program;
-use crate::user::User;
+use crate::user::{User, application_in};
 
 /// The host that has the label `fast`, and the one that has none.
 const LABELLED: &str = "127.0.0.2";
@@ -14,14 +14,20 @@ const OTHER: &str = "127.0.0.3";
 /// Longest time until a mistake is told.
 const SOON: Duration = Duration::from_secs(10);
 
+/// Arguments of a program that runs for ever.
+const ENDLESS: [&str; 4] = ["--events", "1000000000000", "--rate", "1000"];
+
 /// Starts a session with these words, and three TaskManagers in it; where the ApplicationMaster and the TaskManagers are.
 #[track_caller]
 fn hosts(user: &User<'_>, words: &[&str]) -> (BTreeSet<String>, BTreeSet<String>) {
     let session = user.json(&[&["session", "-d", "-s", "1", "--output", "json"], words].concat());
-    let id = session["application-id"].as_str().unwrap();
-    let keyed =
-        ["run", "--detached", "-p", "3", &program("keyed_count"), "--events", "1000000000000", "--rate", "1000"];
-    user.call(&keyed).expect(0, &[]);
+    user.call(&[&["run", "--detached", "-p", "3", &program("keyed_count")], &ENDLESS[..]].concat()).expect(0, &[]);
+    hosts_of(user, session["application-id"].as_str().unwrap())
+}
+
+/// Where the containers of an application are, which wants three TaskManagers. It is ended.
+#[track_caller]
+fn hosts_of(user: &User<'_>, id: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let of = |part: &str| {
         let mut found = user.containers(id);
         found.retain(|process| process.command.contains(part));
@@ -45,6 +51,9 @@ fn containers_are_on_the_nodes_with_the_label() {
     assert_eq!(hosts(&user, &["-D", "yarn.taskmanager.node-label=fast"]), (on(OTHER), on(LABELLED)));
     assert_eq!(hosts(&user, &["-nl", "fast"]), (on(LABELLED), on(LABELLED)));
     assert_eq!(hosts(&user, &["-D", "yarn.application.node-label=fast"]), (on(LABELLED), on(LABELLED)));
+    let old = ["run", "-m", "yarn-cluster", "-yd", "-ynl", "fast", "-ys", "1", "-p", "3", &program("keyed_count")];
+    let ended = user.call(&[&old[..], &ENDLESS[..]].concat()).expect(0, &[]);
+    assert_eq!(hosts_of(&user, &application_in(&ended.stdout)), (on(LABELLED), on(LABELLED)));
 }
 
 /// What is told of a label, soon and before anything is uploaded.

@@ -167,3 +167,28 @@ fn a_provided_binary_is_not_uploaded() {
     assert!(binary.display().to_string().contains("/local/filecache/"), "{}", binary.display());
     user.call(&["kill", &id, "-D", &place]).expect(0, &[]);
 }
+
+#[test]
+fn containers_have_the_environment_that_the_options_say() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "environment");
+    let words = [
+        "-D",
+        "containerized.master.env.GREETING=hello master",
+        "-D",
+        "containerized.taskmanager.env.GREETING=the worker's, of $CONTAINER_ID",
+    ];
+    let (id, task_manager) = session_with_a_task_manager(&user, &words);
+    let master = user.containers(&id).into_iter().find(|process| process.command.contains("appmaster")).unwrap();
+    let workers = || crate::process::children(task_manager.pid);
+    eventually("a worker runs", || !workers().is_empty());
+    // The shell that starts a container puts in what it knows.
+    let of_worker = format!("the worker's, of {}", task_manager.container);
+    for (pid, expected) in [(master.pid, "hello master"), (task_manager.pid, &*of_worker), (workers()[0], &of_worker)] {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        let greeting = environment.split('\0').find_map(|line| line.strip_prefix("GREETING="));
+        assert_eq!(greeting, Some(expected), "{environment}");
+    }
+    end(&user, &id);
+}
