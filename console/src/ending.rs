@@ -23,8 +23,8 @@ pub fn accumulators_of_user(all: &Accumulators) -> impl Iterator<Item = (&String
 
 /// A histogram of many values would fill the terminal.
 fn shortened(value: &str) -> String {
-    const LONGEST: usize = 120;
-    match value.char_indices().nth(LONGEST) {
+    const MAX_SHOWN_CHARS: usize = 120;
+    match value.char_indices().nth(MAX_SHOWN_CHARS) {
         None => value.to_owned(),
         Some((end, _)) => format!("{} … ({} characters)", &value[..end], value.chars().count()),
     }

@@ -8,10 +8,10 @@ use flink_protocol::overview::{JobDetails, VertexDetails};
 use crate::{human, question};
 
 /// Vertices that are drawn; of a larger job the others are counted.
-const MOST_VERTICES: usize = 20;
+const MAX_VERTICES: usize = 20;
 
 /// Characters of a vertex's name that are drawn.
-const LONGEST_NAME: usize = 28;
+const MAX_NAME_LENGTH: usize = 28;
 
 /// What the user sees of a running job on standard error: on a terminal a block of lines that is drawn again and again,
 /// elsewhere one line when the job's state changes.
@@ -126,11 +126,11 @@ fn picture(title: &str, elapsed: Duration, details: &JobDetails) -> Vec<String> 
         head.push_str(&format!(", {}", clean(reason)));
     }
     let mut lines = vec![head];
-    let shown = details.vertices.iter().take(MOST_VERTICES);
-    let names = shown.clone().map(|vertex| vertex.name.chars().count()).max().unwrap_or(0).min(LONGEST_NAME);
+    let shown = details.vertices.iter().take(MAX_VERTICES);
+    let names = shown.clone().map(|vertex| vertex.name.chars().count()).max().unwrap_or(0).min(MAX_NAME_LENGTH);
     lines.extend(shown.map(|vertex| vertex_line(vertex, names)));
-    if details.vertices.len() > MOST_VERTICES {
-        lines.push(format!("  and {} more vertices", details.vertices.len() - MOST_VERTICES));
+    if details.vertices.len() > MAX_VERTICES {
+        lines.push(format!("  and {} more vertices", details.vertices.len() - MAX_VERTICES));
     }
     lines
 }
@@ -141,7 +141,7 @@ fn vertex_line(vertex: &VertexDetails, name_width: usize) -> String {
     let (running, finished) = (count(ExecutionState::Running), count(ExecutionState::Finished));
     let received: u64 = vertex.subtasks.iter().map(|subtask| subtask.metrics.records_in).sum();
     let sent: u64 = vertex.subtasks.iter().map(|subtask| subtask.metrics.records_out).sum();
-    let name: String = clean(&vertex.name).chars().take(LONGEST_NAME).collect();
+    let name: String = clean(&vertex.name).chars().take(MAX_NAME_LENGTH).collect();
     let mut line = format!("  {name:<name_width$}  ");
     if let Some(splits) = vertex.splits {
         line.push_str(&format!("{}/{} splits, ", splits.assigned, splits.total));

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 /// Longest answer that is looked at.
-const LONGEST_ANSWER: usize = 256;
+const MAX_ANSWER_LENGTH: usize = 256;
 
 /// Pause between two looks for an answer, which a person types.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Whether a question stands on the terminal, of which a process has one at most: nothing is drawn over it.
 static STANDS: AtomicBool = AtomicBool::new(false);
@@ -67,14 +67,14 @@ pub(crate) async fn ask(text: &str) -> Answer {
     let mut standing = Standing::new(text);
     let mut line = Vec::new();
     loop {
-        let mut piece = [0; LONGEST_ANSWER];
+        let mut piece = [0; MAX_ANSWER_LENGTH];
         match (&terminal).read(&mut piece) {
             Ok(0) => return Answer::No,
             Ok(count) => line.extend_from_slice(&piece[..count]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => tokio::time::sleep(LOOK).await,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => tokio::time::sleep(POLL_INTERVAL).await,
             Err(_) => return Answer::NobodyThere,
         }
-        if line.contains(&b'\n') || line.len() > LONGEST_ANSWER {
+        if line.contains(&b'\n') || line.len() > MAX_ANSWER_LENGTH {
             standing.answered = true;
             return meaning(&line);
         }

@@ -7,7 +7,7 @@ use serde_norway::Value;
 use crate::configuration::Configuration;
 
 /// A configuration file of this size is none.
-pub const LARGEST_FILE: u64 = 1 << 20;
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Nesting beyond this is refused rather than followed.
 const DEEPEST_KEY: usize = 32;

@@ -31,7 +31,7 @@ enum Target<T> {
     Blocking(Arc<BlockingOutput>, u32),
 }
 
-struct Lane<T> {
+struct SubpartitionWriter<T> {
     chunk: Chunk<T>,
     heap_bytes: usize,
     full: bool,
@@ -40,7 +40,7 @@ struct Lane<T> {
 
 /// Writes records into the subpartitions of one result partition.
 pub struct ResultWriter<T> {
-    lanes: Vec<Lane<T>>,
+    lanes: Vec<SubpartitionWriter<T>>,
     limits: ChunkLimits,
     flags: Arc<TaskFlags>,
     records_out: Arc<AtomicU64>,
@@ -85,8 +85,9 @@ impl<T: Data> ResultWriter<T> {
         records_out: Arc<AtomicU64>,
         bytes_out: Arc<AtomicU64>,
     ) -> Self {
-        let lanes =
-            targets.map(|target| Lane { chunk: Chunk::default(), heap_bytes: 0, full: false, target }).collect();
+        let lanes = targets
+            .map(|target| SubpartitionWriter { chunk: Chunk::default(), heap_bytes: 0, full: false, target })
+            .collect();
         let limits = ChunkLimits::of::<T>(chunk_bytes);
         Self { lanes, limits, flags, records_out, bytes_out, error: None, scratch: Vec::new(), ended: false }
     }
@@ -136,7 +137,7 @@ impl<T: Data> ResultWriter<T> {
                 queue.push(Element::EndOfPartition);
             }
         }
-        if let Some(Lane { target: Target::Blocking(output, _), .. }) = self.lanes.first() {
+        if let Some(SubpartitionWriter { target: Target::Blocking(output, _), .. }) = self.lanes.first() {
             let mut end = Vec::new();
             Element::<T>::EndOfPartition.encode(&mut end);
             if let Err(error) = output.finish(&end) {

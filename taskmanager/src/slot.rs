@@ -16,7 +16,7 @@ use crate::task::{Task, TaskStep};
 const SPINS: u32 = 64;
 
 /// Longest park; nothing relies on it, it bounds the harm of a wake-up that a user's source forgot.
-const LONGEST_PARK: Duration = Duration::from_millis(500);
+const MAX_PARK: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct Signal {
@@ -54,7 +54,7 @@ impl Readiness {
     }
 }
 
-struct Seat {
+struct ScheduledTask {
     task: Task,
     readiness: Readiness,
     wake_at: Option<Duration>,
@@ -62,7 +62,7 @@ struct Seat {
 
 #[derive(Default)]
 struct Inbox {
-    arrivals: Vec<Seat>,
+    arrivals: Vec<ScheduledTask>,
     stop: bool,
 }
 
@@ -95,7 +95,7 @@ impl Slot {
 
     /// Adds a task.
     pub fn add(&self, task: Task, readiness: Readiness) {
-        let seat = Seat { task, readiness, wake_at: None };
+        let seat = ScheduledTask { task, readiness, wake_at: None };
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).arrivals.push(seat);
         self.signal.wake();
     }
@@ -119,7 +119,7 @@ impl Slot {
 
 fn run(signal: &Signal, inbox: &Mutex<Inbox>, started: Instant) {
     let clock = || started.elapsed();
-    let mut seats: Vec<Seat> = Vec::new();
+    let mut seats: Vec<ScheduledTask> = Vec::new();
     loop {
         signal.notified.store(false, Ordering::Release);
         {
@@ -148,7 +148,7 @@ fn run(signal: &Signal, inbox: &Mutex<Inbox>, started: Instant) {
         });
         if !worked {
             let next = seats.iter().filter_map(|seat| seat.wake_at).min();
-            park(signal, next.map_or(LONGEST_PARK, |at| at.saturating_sub(clock()).min(LONGEST_PARK)));
+            park(signal, next.map_or(MAX_PARK, |at| at.saturating_sub(clock()).min(MAX_PARK)));
         }
     }
 }

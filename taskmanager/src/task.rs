@@ -162,7 +162,7 @@ impl Task {
 
     fn step_in_span(&mut self, clock: impl Fn() -> Duration) -> TaskStep {
         if let Some(mail) = self.mailbox.take() {
-            return self.obey(mail);
+            return self.process_mail(mail);
         }
         let start = clock();
         self.account(start);
@@ -196,7 +196,7 @@ impl Task {
         }
     }
 
-    fn obey(&mut self, mail: Mail) -> TaskStep {
+    fn process_mail(&mut self, mail: Mail) -> TaskStep {
         match mail {
             Mail::Cancel => self.end(ExecutionState::Canceled, None),
             Mail::Fail(failure) => self.end(ExecutionState::Failed, Some(failure)),

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use flink_graph::{ExecutionAttemptId, JobId, JobVertexId, PartitionId};
 use flink_protocol::task_manager::TaskFailure;
+use flink_taskmanager::network::endpoint::ConnectionSettings;
 use flink_taskmanager::network::frame::{Frame, Hello};
-use flink_taskmanager::network::side::Terms;
 use flink_taskmanager::network::{
     DataPlane, DataPlaneConfig, DataPlaneTls, OpenError, PartitionDirectory, ReadOutcome, RemoteChannel,
     SubpartitionView,
@@ -21,7 +21,7 @@ use flink_taskmanager::network::{
 use flink_transport::{CertificateAuthority, Role};
 
 const JOB: JobId = JobId::from_u128(7);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const ALLOWED_GROWTH: usize = 8 << 20;
 
 fn partition() -> PartitionId {
@@ -71,7 +71,7 @@ impl RemoteChannel for Heard {
 }
 
 fn plane(tls: Option<DataPlaneTls>) -> DataPlane {
-    let mut terms = Terms::new(Hello { job: JOB, epoch: 1, worker: "w".to_owned() });
+    let mut terms = ConnectionSettings::new(Hello { job: JOB, epoch: 1, worker: "w".to_owned() });
     terms.handshake_timeout = Duration::from_secs(5);
     DataPlane::listen(DataPlaneConfig::new("127.0.0.1", terms), Arc::new(Directory), tls).unwrap()
 }
@@ -128,11 +128,11 @@ fn check_serves(producer: &DataPlane, consumer: &DataPlane) {
     let (sender, receiver) = channel();
     let address = producer.local_address().to_string();
     let _handle = consumer.open_channel(&address, partition(), 0, 1, Arc::new(Heard(sender)));
-    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().unwrap(), "ours");
+    assert_eq!(receiver.recv_timeout(TIMEOUT).unwrap().unwrap(), "ours");
 }
 
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(10));
@@ -186,7 +186,7 @@ fn hostile_producers() {
         let (mut socket, _) = listener.accept().unwrap();
         socket.write_all(&hostile_bytes(&mut state)).ok();
         drop(socket);
-        receiver.recv_timeout(PATIENCE).unwrap().unwrap_err();
+        receiver.recv_timeout(TIMEOUT).unwrap().unwrap_err();
         drop(handle);
         if round == 100 {
             before = resident_bytes();

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use flink_graph::{ExecutionAttemptId, JobId, JobVertexId, PartitionId};
 use flink_protocol::task_manager::TaskFailure;
+use flink_taskmanager::network::endpoint::ConnectionSettings;
 use flink_taskmanager::network::frame::Hello;
-use flink_taskmanager::network::side::Terms;
 use flink_taskmanager::network::{
     ChannelHandle, DataPlane, DataPlaneConfig, DataPlaneTls, OpenError, PartitionDirectory, ReadOutcome, RemoteChannel,
     SubpartitionView,
@@ -107,7 +107,7 @@ impl PartitionDirectory for Directory {
 }
 
 fn plane(directory: Directory, tls: Option<DataPlaneTls>) -> DataPlane {
-    let terms = Terms::new(Hello { job: JOB, epoch: 1, worker: "bench".to_owned() });
+    let terms = ConnectionSettings::new(Hello { job: JOB, epoch: 1, worker: "bench".to_owned() });
     DataPlane::listen(DataPlaneConfig::new("127.0.0.1", terms), Arc::new(directory), tls).unwrap()
 }
 

@@ -3,7 +3,7 @@ use std::fs;
 use crate::workspace::Workspace;
 
 /// A longer file has more than one subject.
-const MOST_LINES: usize = 400;
+const MAX_LINES: usize = 400;
 
 /// Files that were longer when the rule came, with what they may have. Only less is added to this list: whoever shortens a file
 /// lowers its number, or takes it off.
@@ -13,10 +13,10 @@ const LONGER: &[(&str, usize)] = &[
     ("api/src/task_builder.rs", 430),
     ("api/src/translation.rs", 420),
     ("api/tests/job_graph.rs", 460),
-    ("appmaster/src/yarn/driver/machine.rs", 480),
+    ("appmaster/src/yarn/driver/machine.rs", 460),
     ("appmaster/src/yarn/service.rs", 440),
     ("appmaster/tests/simulation/world.rs", 450),
-    ("appmaster/tests/yarn/situations.rs", 460),
+    ("appmaster/tests/yarn/driver_scenarios.rs", 460),
     ("appmaster/tests/yarn/world.rs", 450),
     ("connectors/files/tests/files/sink.rs", 470),
     ("connectors/hdfs/src/failure.rs", 490),
@@ -37,7 +37,7 @@ const LONGER: &[(&str, usize)] = &[
     ("yarn-client/src/run/yarn.rs", 520),
     ("yarn-client/src/yarn/deployment.rs", 500),
     ("yarn-client/src/yarn/logs/tfile.rs", 420),
-    ("yarn-client/src/yarn/words.rs", 550),
+    ("yarn-client/src/yarn/flink_options.rs", 550),
 ];
 
 /// Lines that a file may be below its number, before that has to be lowered.
@@ -58,15 +58,15 @@ pub(crate) fn violations(workspace: &Workspace) -> Vec<String> {
 
 fn check(file: &str, lines: usize, longer: &[(&str, usize)]) -> Option<String> {
     let listed = longer.iter().find(|(name, _)| *name == file).map(|(_, most)| *most);
-    let most = listed.unwrap_or(MOST_LINES);
+    let most = listed.unwrap_or(MAX_LINES);
     if lines > most {
         return Some(format!(
-            "{file} has {lines} lines: split it where its parts meet, below {MOST_LINES} (it may have {most})"
+            "{file} has {lines} lines: split it where its parts meet, below {MAX_LINES} (it may have {most})"
         ));
     }
     let here = "LONGER in tests/architecture/lengths.rs";
     match listed {
-        Some(_) if lines <= MOST_LINES => Some(format!("{file} has {lines} lines: take it off {here}")),
+        Some(_) if lines <= MAX_LINES => Some(format!("{file} has {lines} lines: take it off {here}")),
         Some(most) if lines + SLACK < most => Some(format!("{file} has {lines} lines: lower its {most} in {here}")),
         _ => None,
     }

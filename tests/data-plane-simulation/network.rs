@@ -7,9 +7,9 @@ use std::time::Duration;
 use flink_graph::JobId;
 use flink_protocol::task_manager::{FailureKind, InputChannelDescriptor, TaskFailure};
 use flink_taskmanager::input::{ChannelConnector, CreditReturn, RemoteInbox};
+use flink_taskmanager::network::endpoint::ConnectionSettings;
 use flink_taskmanager::network::frame::Hello;
 use flink_taskmanager::network::mailbox::Mailbox;
-use flink_taskmanager::network::side::Terms;
 use flink_taskmanager::network::simulated::{LinkOptions, SimulatedLink};
 use flink_taskmanager::network::{PartitionDirectory, RemoteChannel};
 use flink_taskmanager::operator::BoxError;
@@ -134,7 +134,7 @@ impl Network {
             let hello = Hello { job: self.job, epoch: 1, worker: format!("worker-{worker}") };
             let day = Duration::from_secs(86_400);
             // Neither silence nor idleness ends a connection here, so that nothing but the job moves.
-            Arc::new(Terms { idle_timeout: day, linger: day, ..Terms::new(hello) })
+            Arc::new(ConnectionSettings { idle_timeout: day, linger: day, ..ConnectionSettings::new(hello) })
         };
         let options = LinkOptions {
             seed: state.random.next(),

@@ -32,10 +32,10 @@ use crate::settings::{Policy, Settings};
 const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// Steps after which a run counts as one that goes round in circles.
-const MOST_STEPS: u64 = 20_000_000;
+const MAX_STEPS: u64 = 20_000_000;
 
 /// A subtask's task and what others see of it.
-struct Seat {
+struct ScheduledTask {
     task: Option<Task>,
     ready: Arc<AtomicBool>,
     waker: TaskWaker,
@@ -93,7 +93,7 @@ pub(crate) struct World<'a> {
     directory: &'a Path,
     partitions: Vec<Arc<Partitions>>,
     network: Arc<Network>,
-    seats: Vec<Seat>,
+    seats: Vec<ScheduledTask>,
     last_stepped: usize,
     events: BTreeMap<(Duration, u64), Event>,
     scheduled: u64,
@@ -168,12 +168,12 @@ impl<'a> World<'a> {
         this
     }
 
-    fn seat(&self, index: usize) -> Seat {
+    fn seat(&self, index: usize) -> ScheduledTask {
         let ready = Arc::new(AtomicBool::new(false));
         let woken = ready.clone();
         let requests = self.requests.clone();
         let request = move |number| requests.lock().unwrap().push((index, number));
-        Seat {
+        ScheduledTask {
             task: None,
             ready,
             waker: TaskWaker::new(move || woken.store(true, Ordering::Release)),
@@ -201,7 +201,7 @@ impl<'a> World<'a> {
     pub(crate) fn run(mut self) -> Outcome {
         while !self.has_ended() {
             self.steps += 1;
-            if self.steps > MOST_STEPS {
+            if self.steps > MAX_STEPS {
                 self.give_up("no end after so many steps: the tasks go round in circles");
             }
             self.inject_fault();

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Longest time that a command may take, or that something takes to come true, before the test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// How a command ended.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Running {
     /// Waits for its end, which must come.
     #[track_caller]
     pub(crate) fn wait(mut self) -> Ended {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
@@ -101,7 +101,7 @@ impl Running {
             if Instant::now() > until {
                 let _ = self.child.kill();
                 let shown = [&mut self.stdout, &mut self.stderr].map(Stream::whole);
-                panic!("a command did not end within {PATIENCE:?}; it has said:\n{}{}", shown[0], shown[1]);
+                panic!("a command did not end within {TIMEOUT:?}; it has said:\n{}{}", shown[0], shown[1]);
             }
             std::thread::sleep(Duration::from_millis(5));
         };
@@ -161,7 +161,7 @@ pub(crate) fn signal(name: &str, pid: u32) {
 /// Waits until something is so.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !condition() {
         assert!(Instant::now() < until, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(20));

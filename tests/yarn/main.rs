@@ -69,7 +69,7 @@ mod mistakes;
 mod secrets;
 
 /// What is looked for there.
-mod hidden;
+mod secret_scanner;
 
 /// What servers say to the ApplicationMaster.
 mod recorder;

@@ -9,7 +9,7 @@ use crate::programs::program;
 use crate::user::User;
 
 /// Longest time until a mistake is told.
-const SOON: Duration = Duration::from_secs(10);
+const EXPIRES_SOON: Duration = Duration::from_secs(10);
 
 /// Runs a command that cannot succeed; what is wrong with it is told soon.
 #[track_caller]
@@ -30,7 +30,7 @@ pub(crate) fn all_refused(commands: &mut [Command], told: &[&str]) {
             let found = ended.stderr.contains(part) || ended.stdout.contains(part);
             assert!(found, "`{part}` is missing in what {command:?} says:\n{}{}", ended.stdout, ended.stderr);
         }
-        assert!(begun.elapsed() < SOON, "{command:?} told after {:?} only", begun.elapsed());
+        assert!(begun.elapsed() < EXPIRES_SOON, "{command:?} told after {:?} only", begun.elapsed());
     }
 }
 

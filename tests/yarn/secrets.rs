@@ -7,12 +7,12 @@ use hadoop_rpc::Credentials;
 use hadoop_rpc::credentials::{AMRM_TOKEN_KIND, HDFS_DELEGATION_TOKEN_KIND};
 
 use crate::application::Application;
-use crate::hidden::{Secrets, line_of_key};
 use crate::kerberos::keytab;
 use crate::process::eventually;
 use crate::programs::program;
 use crate::recorder::Recorder;
 use crate::rest::Rest;
+use crate::secret_scanner::{Secrets, line_of_key};
 use crate::user::{TROUBLED, User};
 
 /// Values of keys that are secrets by their names.

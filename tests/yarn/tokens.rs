@@ -12,13 +12,13 @@ use crate::user::{User, application_in, expected};
 
 /// How long a token of the variant `kerberos,tokens` is good unless it is renewed, and how long at most.
 const RENEW_INTERVAL: Duration = Duration::from_secs(30);
-const LONGEST_LIFE: Duration = Duration::from_secs(150);
+const MAX_LIFE: Duration = Duration::from_secs(150);
 
 /// By then YARN has replaced the keys of its own tokens twice: for ApplicationMasters, NodeManagers and containers.
 const ROLLED: Duration = Duration::from_secs(70);
 
 /// Longest time until a mistake is told.
-const SOON: Duration = Duration::from_secs(10);
+const EXPIRES_SOON: Duration = Duration::from_secs(10);
 
 /// Time has to pass: the tokens of the application's start must be out of use.
 fn wait_until(began: Instant, age: Duration) {
@@ -54,7 +54,7 @@ fn applications_outlive_their_tokens() {
     replace_one(&session, &copying.job);
 
     // From here on all that is done is done with newer tokens: what YARN hands to the second attempt, too, has ended long ago.
-    wait_until(began, LONGEST_LIFE + Duration::from_secs(5));
+    wait_until(began, MAX_LIFE + Duration::from_secs(5));
     replace_one(&session, &copying.job);
     session.kill_master();
     session.wait_for_attempt(2);
@@ -145,5 +145,5 @@ fn tokens_in_a_file_do_without_a_ticket() {
     for part in ["token", name_node] {
         assert!(ended.stderr.contains(part), "`{part}` is missing in:\n{}", ended.stderr);
     }
-    assert!(begun.elapsed() < SOON, "told after {:?} only", begun.elapsed());
+    assert!(begun.elapsed() < EXPIRES_SOON, "told after {:?} only", begun.elapsed());
 }

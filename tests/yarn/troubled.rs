@@ -14,7 +14,7 @@ const PER_LINE: Duration = Duration::from_millis(20);
 
 /// What is allocated at once, and how much in all: the test's machine is not to suffer.
 const PIECE: usize = 4 << 20;
-const MOST_PIECES: usize = 256;
+const MAX_PIECES: usize = 256;
 
 /// More addresses than a container of some hundred megabytes may have.
 const RESERVED: usize = 4 << 30;
@@ -166,7 +166,7 @@ fn hold() {
     let parent = std::os::unix::process::parent_id();
     let mut held = Vec::new();
     while std::os::unix::process::parent_id() == parent {
-        if held.len() < MOST_PIECES {
+        if held.len() < MAX_PIECES {
             held.push(vec![1_u8; PIECE]);
         }
         std::thread::sleep(Duration::from_millis(50));

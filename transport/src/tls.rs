@@ -115,11 +115,11 @@ impl fmt::Display for PeerIdentity {
 #[must_use]
 pub fn certificate_name(id: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    id.chars().map(allowed).take(LONGEST_NAME).collect()
+    id.chars().map(allowed).take(MAX_NAME_LENGTH).collect()
 }
 
 /// A part of a name in a certificate is not longer.
-const LONGEST_NAME: usize = 63;
+const MAX_NAME_LENGTH: usize = 63;
 
 /// TLS could not be set up.
 #[derive(Debug, thiserror::Error)]

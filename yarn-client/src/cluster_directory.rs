@@ -10,7 +10,7 @@ use crate::error::{ClientError, Result};
 use crate::standalone::process::ProcessId;
 
 /// A record of this size is none.
-const LARGEST_RECORD: u64 = 4 << 20;
+const MAX_RECORD_BYTES: u64 = 4 << 20;
 
 /// Where a cluster of this user keeps its state on this host.
 #[derive(Debug, Clone, Default, Args)]
@@ -124,7 +124,7 @@ impl ClusterDirectory {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(&path).because(&error)),
         };
-        if size > LARGEST_RECORD {
+        if size > MAX_RECORD_BYTES {
             return Err(unreadable(&path).because_text(format!("it has {size} bytes")));
         }
         let bytes = fs::read(&path).map_err(|error| unreadable(&path).because(&error))?;

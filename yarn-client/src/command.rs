@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::daemon::{Daemons, JobManagerOptions, TaskManagerOptions};
 use crate::error::{ClientError, Exit, Result};
 use crate::output::Format;
-use crate::yarn::{doctor, kill, session, words};
+use crate::yarn::{doctor, flink_options, kill, session};
 use crate::{cancel, completions, info, list, logs, output, run, standalone};
 
 const HELP: &str = "\
@@ -140,7 +140,7 @@ pub fn execute(arguments: impl IntoIterator<Item = OsString>, daemons: &dyn Daem
     let words = std::iter::once(OsString::from("flink-yarn")).chain(arguments.into_iter().skip(1));
     let words: Vec<OsString> = words.collect();
     let format = format_in(&words);
-    let words = match words::translate(words, &CommandLine::command()) {
+    let words = match flink_options::translate(words, &CommandLine::command()) {
         Ok(translated) => {
             translated.warnings.iter().for_each(|warning| output::notice(format!("warning: {warning}")));
             translated.words

@@ -60,4 +60,4 @@ pub mod decoders;
 pub use command::execute;
 pub use daemon::{Announcement, DaemonError, Daemons, JobManagerStart, Ready, TaskManagerStart};
 pub use error::{ClientError, Exit};
-pub use program::die_together;
+pub use program::kill_with_parent;

@@ -21,7 +21,7 @@ use crate::yarn::{locate, logs as collected};
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 
 /// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -214,7 +214,7 @@ impl LogsOptions {
             if ended {
                 return self.job.filter(|_| logs.is_empty()).map_or(Ok(()), |job| Err(self.nothing_ran(job)));
             }
-            pause = if shown.any { FOLLOW_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            pause = if shown.any { FOLLOW_PAUSE } else { (pause * 2).min(MAX_PAUSE) };
         }
     }
 

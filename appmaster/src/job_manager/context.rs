@@ -9,7 +9,7 @@ use super::config::JobManagerConfig;
 use super::event::{Action, Now};
 use super::random::Random;
 use super::task_managers::{TaskManagers, Worker};
-use super::timing::{Agenda, Resend, Timer};
+use super::timing::{Resend, Timer, TimerQueue};
 
 /// What the parts of the JobManager share while an event is handled.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Context {
     pub(crate) epoch: Epoch,
     pub(crate) config: JobManagerConfig,
     pub(crate) task_managers: TaskManagers,
-    pub(crate) agenda: Agenda,
+    pub(crate) agenda: TimerQueue,
     pub(crate) random: Random,
     pub(crate) queue: SlotQueue,
     /// Jobs that must look at what is due next before the event is done with.
@@ -81,7 +81,7 @@ impl Context {
             epoch,
             config,
             task_managers: TaskManagers::default(),
-            agenda: Agenda::default(),
+            agenda: TimerQueue::default(),
             random: Random::new(seed),
             queue: SlotQueue::default(),
             touched: BTreeSet::new(),

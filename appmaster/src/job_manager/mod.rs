@@ -50,7 +50,7 @@ pub mod task_managers;
 pub mod resources;
 
 /// TaskManagers that do not come back.
-mod gone;
+mod lost_task_managers;
 
 /// What the parts of the JobManager share while an event is handled.
 mod context;

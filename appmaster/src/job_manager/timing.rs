@@ -27,11 +27,11 @@ pub(crate) enum Timer {
 
 /// The timers that are set, soonest first.
 #[derive(Debug, Default)]
-pub(crate) struct Agenda {
+pub(crate) struct TimerQueue {
     timers: BTreeSet<(Duration, Timer)>,
 }
 
-impl Agenda {
+impl TimerQueue {
     pub(crate) fn set(&mut self, at: Duration, timer: Timer) {
         self.timers.insert((at, timer));
     }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn timers_fire_in_order_and_not_early() {
-        let mut agenda = Agenda::default();
+        let mut agenda = TimerQueue::default();
         agenda.set(Duration::from_secs(2), Timer::Heartbeats);
         agenda.set(Duration::from_secs(1), Timer::Waiter(7));
         assert_eq!(agenda.next(), Some(Duration::from_secs(1)));

@@ -16,7 +16,7 @@ mod store;
 mod local;
 
 /// Which files there are for what.
-mod keeper;
+mod retrying_store;
 
 #[cfg(test)]
 mod tests;
@@ -24,4 +24,4 @@ mod tests;
 pub use local::LocalJobStore;
 pub use store::{JobStore, JobStoreError, Stored};
 
-pub(crate) use keeper::{Keeper, Recovered};
+pub(crate) use retrying_store::{Keeper, Recovered};

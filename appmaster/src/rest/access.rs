@@ -13,9 +13,9 @@ use super::proxy::{Peer, ProxyRule, Reader};
 /// Shortest token: what is guessed at one try a millisecond for a year is far below.
 const SHORTEST_TOKEN: usize = 16;
 /// Longest token that fits a header with room to spare.
-const LONGEST_TOKEN: usize = 4096;
+const MAX_TOKEN_LENGTH: usize = 4096;
 /// Largest body of a request. No request needs one; clients send `{}` at times.
-const LARGEST_BODY: u64 = 64 << 10;
+const MAX_BODY_BYTES: u64 = 64 << 10;
 
 /// What a client shows to be let in. Only its hash is kept, and nothing prints it.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub struct AccessToken([u8; 32]);
 /// A text cannot be a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the REST token must have {SHORTEST_TOKEN} to {LONGEST_TOKEN} letters, digits or signs without blanks; \
+    "the REST token must have {SHORTEST_TOKEN} to {MAX_TOKEN_LENGTH} letters, digits or signs without blanks; \
      for example 64 hexadecimal digits from /dev/urandom"
 )]
 pub struct InvalidToken;
@@ -35,7 +35,7 @@ impl AccessToken {
     /// # Errors
     /// The text is too short to be a secret, or cannot stand in a header.
     pub fn new(text: &str) -> Result<Self, InvalidToken> {
-        let sized = (SHORTEST_TOKEN..=LONGEST_TOKEN).contains(&text.len());
+        let sized = (SHORTEST_TOKEN..=MAX_TOKEN_LENGTH).contains(&text.len());
         if !sized || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidToken);
         }
@@ -182,8 +182,8 @@ fn is_reading(method: &Method) -> bool {
 
 fn check_body(headers: &HeaderMap) -> Result<(), Failure> {
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > LARGEST_BODY) {
-        let message = format!("the body is over {LARGEST_BODY} bytes; no request of this API needs one");
+    if length.is_some_and(|length| length > MAX_BODY_BYTES) {
+        let message = format!("the body is over {MAX_BODY_BYTES} bytes; no request of this API needs one");
         return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
     Ok(())

@@ -20,11 +20,11 @@ use super::view::ClusterView;
 use crate::listening::listen_on;
 
 /// Connections at once; more wait in the kernel until one ends.
-const MOST_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 /// Largest first line and headers of a request.
-pub(super) const LARGEST_HEAD: usize = 16 << 10;
+pub(super) const MAX_HEAD_BYTES: usize = 16 << 10;
 /// Most headers of a request.
-pub(super) const MOST_HEADERS: usize = 64;
+pub(super) const MAX_HEADERS: usize = 64;
 
 /// How the API is served.
 #[derive(Debug, Clone)]
@@ -144,7 +144,7 @@ impl Limits {
 }
 
 async fn accept(listener: TcpListener, router: Router, limits: Limits, mut stopped: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -192,8 +192,8 @@ async fn serve_connection(stream: TcpStream, router: Router, limits: Limits, mut
     http.half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
-        .max_buf_size(LARGEST_HEAD)
-        .max_headers(MOST_HEADERS);
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

@@ -15,7 +15,7 @@ const COMMIT: &str = match option_env!("FLINK_YARN_COMMIT") {
     None => "<unknown>",
 };
 /// Longest first line of an error that serves as its name.
-const LONGEST_EXCEPTION_NAME: usize = 200;
+const MAX_EXCEPTION_NAME_LENGTH: usize = 200;
 
 /// `/overview`
 pub(super) fn overview(cluster: &ClusterOverview) -> Value {
@@ -166,7 +166,7 @@ pub(super) fn exceptions(job: &JobDetails, limit: usize) -> Value {
 fn exception(entry: &ExceptionEntry) -> Value {
     let first_line = entry.message.lines().next().unwrap_or_default();
     let mut shown = json!({
-        "exceptionName": first_line.chars().take(LONGEST_EXCEPTION_NAME).collect::<String>(),
+        "exceptionName": first_line.chars().take(MAX_EXCEPTION_NAME_LENGTH).collect::<String>(),
         "stacktrace": entry.message,
         "timestamp": entry.timestamp,
         "failureLabels": {},

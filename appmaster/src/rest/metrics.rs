@@ -12,7 +12,7 @@ use super::process::Process;
 use super::task_managers::resident;
 
 /// Most metrics that one answer lists: a vertex has some for each of its subtasks.
-const MOST_LISTED: usize = 100_000;
+const MAX_LISTED: usize = 100_000;
 
 /// A figure: how it is called in REST and, with underscores, in Prometheus.
 ///
@@ -157,7 +157,7 @@ pub(super) fn answer_vertex(vertex: &VertexDetails, get: Option<&str>) -> Value 
         of_task(&subtask.metrics).into_iter().map(name)
     });
     let splits = vertex.splits.iter().flat_map(of_splits).map(|metric| (metric.id.to_owned(), metric.value));
-    answer_named(splits.chain(named).take(MOST_LISTED), get)
+    answer_named(splits.chain(named).take(MAX_LISTED), get)
 }
 
 fn answer_named(metrics: impl Iterator<Item = (String, Figure)>, get: Option<&str>) -> Value {

@@ -8,12 +8,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::RestOptions;
 use super::access::Guard;
-use super::connections::{LARGEST_HEAD, MOST_HEADERS};
+use super::connections::{MAX_HEAD_BYTES, MAX_HEADERS};
 use super::routes::{Shared, router};
 use super::view::ClusterView;
 
 /// Longest conversation.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a caller is told who says `bytes` and no more, over a connection that is no socket.
 pub async fn converse(options: &RestOptions, view: Arc<dyn ClusterView>, bytes: &[u8]) -> Vec<u8> {
@@ -21,7 +21,7 @@ pub async fn converse(options: &RestOptions, view: Arc<dyn ClusterView>, bytes: 
     let router = router(Arc::new(Shared { view, guard: Guard { loopback: true, token, hosts, proxy } }));
     let (mut near, far) = tokio::io::duplex(64 << 10);
     let mut http = http1::Builder::new();
-    http.half_close(true).max_buf_size(LARGEST_HEAD).max_headers(MOST_HEADERS);
+    http.half_close(true).max_buf_size(MAX_HEAD_BYTES).max_headers(MAX_HEADERS);
     let serving = http.serve_connection(TokioIo::new(far), TowerToHyperService::new(router));
     let mut told = Vec::new();
     let asking = async {
@@ -33,6 +33,6 @@ pub async fn converse(options: &RestOptions, view: Arc<dyn ClusterView>, bytes: 
         };
         tokio::join!(said, reading.read_to_end(&mut told))
     };
-    let _ = tokio::time::timeout(PATIENCE, async { tokio::join!(serving, asking) }).await;
+    let _ = tokio::time::timeout(TIMEOUT, async { tokio::join!(serving, asking) }).await;
     told
 }

@@ -11,7 +11,7 @@ use super::process::Process;
 /// Content type of the text format.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Size after which no more families are written. At some 300 bytes a sample this is ten thousand subtasks.
-const LARGEST_PAGE: usize = 16 << 20;
+const MAX_PAGE_BYTES: usize = 16 << 20;
 
 /// What the page shows.
 pub(super) struct Scrape<'a> {
@@ -26,7 +26,7 @@ pub(super) struct Scrape<'a> {
 
 /// `/metrics`
 pub(super) fn page(scrape: &Scrape<'_>) -> String {
-    let mut page = Page { text: String::new(), limit: LARGEST_PAGE, left_out: 0 };
+    let mut page = Page { text: String::new(), limit: MAX_PAGE_BYTES, left_out: 0 };
     page.scope("flink_jobmanager", &[(String::new(), metrics::of_job_manager(scrape.cluster, scrape.process))]);
     jobs_by_status(&mut page, scrape.jobs);
     page.scope("flink_jobmanager_job", &job_rows(scrape));

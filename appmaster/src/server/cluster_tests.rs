@@ -22,7 +22,7 @@ use super::tests::job;
 use super::{Handle, JobManagerServer, ServerOptions};
 use crate::job_manager::JobManager;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn configuration(folder: &tempfile::TempDir) -> Configuration {
     let mut configuration = Configuration::default();
@@ -52,12 +52,12 @@ async fn until(handle: &Handle, wanted: impl Fn(&JobManager) -> bool + Clone + S
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("it comes to be in time");
+    tokio::time::timeout(TIMEOUT, waiting).await.expect("it comes to be in time");
 }
 
 async fn ask(client: &mut ClientLink, body: ClientRequestBody) -> ClientResponseBody {
     client.outgoing.send(ClientRequest { number: 0, body }).await.unwrap();
-    tokio::time::timeout(PATIENCE, client.incoming.recv()).await.unwrap().unwrap().body.unwrap()
+    tokio::time::timeout(TIMEOUT, client.incoming.recv()).await.unwrap().unwrap().body.unwrap()
 }
 
 async fn run_script(client: &mut ClientLink, script: &str) -> JobResult {
@@ -84,8 +84,8 @@ async fn a_program_that_dies_fails_its_job_over_tls() {
     let own = authority.issue(Role::JobManager, "jm", 0).unwrap();
     let handle = JobManagerServer::start(ServerOptions::network(configuration(&folder), Some(own))).await.unwrap();
     let keys = authority.issue(Role::TaskManager, "tm", 0).unwrap();
-    let dialer = Dialer::new(Some(&keys), Role::TaskManager, 64 << 20, PATIENCE).unwrap();
-    let connector = NetworkConnector::new(dialer, handle.rpc_address().unwrap().to_string(), PATIENCE);
+    let dialer = Dialer::new(Some(&keys), Role::TaskManager, 64 << 20, TIMEOUT).unwrap();
+    let connector = NetworkConnector::new(dialer, handle.rpc_address().unwrap().to_string(), TIMEOUT);
     let launcher = ProcessLauncher::new(64 << 20);
     let id = TaskManagerId("tm".into());
     let task_manager = run(TaskManagerProcess::new(configuration(&folder), id, connector, launcher));
@@ -98,7 +98,7 @@ async fn a_program_that_dies_fails_its_job_over_tls() {
 
     // The end of the cluster is the end of its TaskManagers, at once.
     handle.shut_down().await;
-    let ended = tokio::time::timeout(PATIENCE, task_manager.running).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(TIMEOUT, task_manager.running).await.unwrap().unwrap();
     assert!(ended.is_ok(), "{ended:?}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
 }
@@ -111,15 +111,15 @@ async fn a_task_manager_cannot_take_anothers_place() {
     let handle = JobManagerServer::start(ServerOptions::network(configuration(&folder), Some(own))).await.unwrap();
     let start = |name: &str, id: &str| {
         let keys = authority.issue(Role::TaskManager, name, 0).unwrap();
-        let dialer = Dialer::new(Some(&keys), Role::TaskManager, 64 << 20, PATIENCE).unwrap();
-        let connector = NetworkConnector::new(dialer, handle.rpc_address().unwrap().to_string(), PATIENCE);
+        let dialer = Dialer::new(Some(&keys), Role::TaskManager, 64 << 20, TIMEOUT).unwrap();
+        let connector = NetworkConnector::new(dialer, handle.rpc_address().unwrap().to_string(), TIMEOUT);
         let launcher = ProcessLauncher::new(64 << 20);
         run(TaskManagerProcess::new(configuration(&folder), TaskManagerId(id.into()), connector, launcher))
     };
     let _first = start("tm-1", "tm-1@host");
     until(&handle, |job_manager| job_manager.overview().task_managers == 1).await;
     let impostor = start("tm-2", "tm-1@other");
-    let ended = tokio::time::timeout(PATIENCE, impostor.running).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(TIMEOUT, impostor.running).await.unwrap().unwrap();
     let error = ended.unwrap_err().to_string();
     assert!(error.contains("is that of TaskManager `tm-2`, and the id is `tm-1@other`"), "{error}");
     assert_eq!(handle.query(|job_manager| job_manager.overview().task_managers).await.unwrap(), 1);
@@ -148,7 +148,7 @@ async fn a_cluster_in_one_process_ends_at_once() {
 
     let begin = std::time::Instant::now();
     handle.shut_down().await;
-    let ended = tokio::time::timeout(PATIENCE, task_manager.running).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(TIMEOUT, task_manager.running).await.unwrap().unwrap();
     assert!(ended.is_ok() && begin.elapsed() < Duration::from_secs(10), "{ended:?} {:?}", begin.elapsed());
 }
 

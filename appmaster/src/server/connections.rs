@@ -11,7 +11,7 @@ use flink_protocol::{Envelope, Epoch};
 use flink_transport::channels::in_memory;
 use flink_transport::{Acceptor, ChannelPair, Connection, PeerIdentity, Role};
 
-use super::event_loop::{Input, Outlet};
+use super::event_loop::{Input, OutgoingQueue};
 use crate::job_manager::ConnectionId;
 
 /// A TaskManager's end of a link.
@@ -31,10 +31,10 @@ const TASK_MANAGER_MESSAGES: usize = 64;
 const CLIENT_REQUESTS: usize = 2;
 
 /// Connections at one time; more are turned away.
-const MOST_CONNECTIONS: usize = 4096;
+const MAX_CONNECTIONS: usize = 4096;
 
 /// Connections that have not finished their handshake.
-pub(super) const MOST_HANDSHAKES: usize = 64;
+pub(super) const MAX_HANDSHAKES: usize = 64;
 
 /// Time for the handshake of a connection.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,16 +49,16 @@ pub(super) fn link<A, B>() -> (ChannelPair<A, B>, ChannelPair<B, A>) {
 
 /// What a kind of peer says and is told.
 pub(super) struct Kind<In, Out> {
-    outlet: fn(mpsc::Sender<Out>) -> Outlet,
+    outlet: fn(mpsc::Sender<Out>) -> OutgoingQueue,
     input: fn(ConnectionId, In, OwnedSemaphorePermit) -> Input,
     in_flight: usize,
 }
 
 pub(super) const TASK_MANAGER: Kind<Envelope<ToJobManager>, Envelope<ToTaskManager>> =
-    Kind { outlet: Outlet::TaskManager, input: Input::task_manager, in_flight: TASK_MANAGER_MESSAGES };
+    Kind { outlet: OutgoingQueue::TaskManager, input: Input::task_manager, in_flight: TASK_MANAGER_MESSAGES };
 
 pub(super) const CLIENT: Kind<ClientRequest, ClientResponse> =
-    Kind { outlet: Outlet::Client, input: Input::client, in_flight: CLIENT_REQUESTS };
+    Kind { outlet: OutgoingQueue::Client, input: Input::client, in_flight: CLIENT_REQUESTS };
 
 /// Turns what arrives over a connection into inputs, from `Connected` to `Disconnected`. Without an address the peer is
 /// in this process.
@@ -101,7 +101,7 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) async fn run(self) {
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let this = Arc::new(self);
         loop {
             match this.socket.accept().await {

@@ -16,9 +16,9 @@ use flink_protocol::{Envelope, Epoch};
 use flink_transport::{Acceptor, Role, token};
 
 use super::artifacts::ArtifactStore;
-use super::connections::{HANDSHAKE_TIMEOUT, Listener, MOST_HANDSHAKES};
+use super::connections::{HANDSHAKE_TIMEOUT, Listener, MAX_HANDSHAKES};
 use super::handle::{Handle, Shared};
-use super::keeping::{Asker, Keeping};
+use super::job_persistence::{Keeping, SubmissionOrigin};
 use super::options::{ServerError, ServerOptions, Settings, epoch_of_now, listen_error};
 use super::requests::PendingLog;
 use crate::job_manager::{
@@ -33,16 +33,16 @@ const INPUT_QUEUE: usize = 1024;
 pub(super) const OWN_CONNECTION: ConnectionId = ConnectionId(0);
 
 /// How often the shell looks after what has a time-out of its own.
-const UPKEEP: Duration = Duration::from_secs(1);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Longest wait for the last messages to leave.
-const LAST_WAIT: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What reaches the event loop.
 #[allow(clippy::large_enum_variant)] // an input is handed over once and taken apart at once
 pub(super) enum Input {
     /// A peer has passed its handshake.
-    Connected { connection: ConnectionId, address: Option<String>, outlet: Outlet },
+    Connected { connection: ConnectionId, address: Option<String>, outlet: OutgoingQueue },
     /// A TaskManager says something.
     TaskManager(ConnectionId, Box<Envelope<ToJobManager>>, OwnedSemaphorePermit),
     /// A client asks something.
@@ -56,7 +56,7 @@ pub(super) enum Input {
     /// An idle TaskManager is to end; answered with whether it does.
     Release(TaskManagerId, oneshot::Sender<bool>),
     /// A job was kept, or not, and why not.
-    JobKept { asker: Asker, graph: Box<JobGraph>, kept: Result<(), String> },
+    JobKept { asker: SubmissionOrigin, graph: Box<JobGraph>, kept: Result<(), String> },
     /// All was done to keep a result.
     ResultKept { job: JobId },
     /// Somebody in this process asks as a client does.
@@ -80,7 +80,7 @@ impl Input {
 }
 
 /// The queue of a connection.
-pub(super) enum Outlet {
+pub(super) enum OutgoingQueue {
     /// To a TaskManager.
     TaskManager(mpsc::Sender<Envelope<ToTaskManager>>),
     /// To a client.
@@ -101,7 +101,7 @@ pub(super) async fn start(options: ServerOptions) -> Result<Handle, ServerError>
         let accepted = &[Role::Client, Role::TaskManager];
         let (limit, timeout) = (settings.frame_limit, HANDSHAKE_TIMEOUT);
         let tls = options.tls.as_ref();
-        let acceptor = Acceptor::new(tls, Role::JobManager, accepted, limit, timeout, MOST_HANDSHAKES)?;
+        let acceptor = Acceptor::new(tls, Role::JobManager, accepted, limit, timeout, MAX_HANDSHAKES)?;
         let socket = bind(&settings).await?;
         address = socket.local_addr().ok();
         let (inputs, next_connection) = (inputs.clone(), Arc::clone(&next_connection));
@@ -150,7 +150,7 @@ pub(super) struct EventLoop {
     pub(super) job_manager: JobManager,
     pub(super) epoch: Epoch,
     started: Instant,
-    pub(super) outlets: HashMap<ConnectionId, Outlet>,
+    pub(super) outlets: HashMap<ConnectionId, OutgoingQueue>,
     /// The connections over a socket.
     remote: HashSet<ConnectionId>,
     /// The connection over which each TaskManager registered last.
@@ -199,7 +199,7 @@ impl EventLoop {
 
     fn next_deadline(&self) -> Duration {
         let elapsed = self.started.elapsed();
-        let own = if self.logs.is_empty() { Duration::from_hours(1) } else { UPKEEP };
+        let own = if self.logs.is_empty() { Duration::from_hours(1) } else { MAINTENANCE_INTERVAL };
         self.job_manager.next_deadline().map_or(elapsed + own, |deadline| deadline.min(elapsed + own))
     }
 
@@ -215,7 +215,7 @@ impl EventLoop {
                 self.handle(Event::Connected { connection, address });
             }
             Input::TaskManager(connection, envelope, _place) => self.task_manager_says(connection, *envelope),
-            Input::Client(connection, request, _place) => return self.client_says(connection, *request),
+            Input::Client(connection, request, _place) => return self.on_client_request(connection, *request),
             Input::Disconnected(connection) => {
                 self.forget(connection);
                 self.remote.remove(&connection);
@@ -237,7 +237,9 @@ impl EventLoop {
                 self.calls.retain(|_, waiting| !waiting.is_closed());
                 self.calls.insert(number, answer);
                 match call {
-                    ClientCall::SubmitJob { graph, .. } => self.submit(Asker::Client(OWN_CONNECTION, number), graph),
+                    ClientCall::SubmitJob { graph, .. } => {
+                        self.submit(SubmissionOrigin::Client(OWN_CONNECTION, number), graph)
+                    }
                     call => self.handle(Event::FromClient { connection: OWN_CONNECTION, number, call }),
                 }
             }
@@ -325,7 +327,7 @@ impl EventLoop {
 
     /// Puts a message into a TaskManager's queue. A full queue is a peer that does not read: it is disconnected.
     pub(super) fn send(&mut self, connection: ConnectionId, envelope: Envelope<ToTaskManager>) {
-        let Some(Outlet::TaskManager(queue)) = self.outlets.get(&connection) else { return };
+        let Some(OutgoingQueue::TaskManager(queue)) = self.outlets.get(&connection) else { return };
         if queue.try_send(envelope).is_err() {
             self.forget(connection);
         }
@@ -339,7 +341,7 @@ impl EventLoop {
             }
             return;
         }
-        let Some(Outlet::Client(queue)) = self.outlets.get(&connection) else { return };
+        let Some(OutgoingQueue::Client(queue)) = self.outlets.get(&connection) else { return };
         if queue.try_send(ClientResponse { number, body }).is_err() {
             self.forget(connection);
         }
@@ -379,6 +381,6 @@ impl EventLoop {
                 }
             }
         };
-        let _ = tokio::time::timeout(LAST_WAIT, drained).await;
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, drained).await;
     }
 }

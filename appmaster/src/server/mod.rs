@@ -21,7 +21,7 @@ mod event_loop;
 mod requests;
 
 /// Jobs and results, kept for the next JobManager.
-mod keeping;
+mod job_persistence;
 
 /// Sockets, and links within the process, as inputs.
 mod connections;

@@ -10,11 +10,11 @@ use flink_protocol::overview::LogPiece;
 use flink_protocol::task_manager::ToTaskManager;
 
 use super::event_loop::EventLoop;
-use super::keeping::Asker;
+use super::job_persistence::SubmissionOrigin;
 use crate::job_manager::{ClientCall, ConnectionId, Event};
 
 /// Log requests that may be on their way at one time.
-const MOST_LOG_REQUESTS: usize = 1024;
+const MAX_LOG_REQUESTS: usize = 1024;
 
 /// Bytes of the JobManager's own log in one message.
 const LOG_PIECE: u64 = 256 << 10;
@@ -36,7 +36,7 @@ impl PendingLog {
 
 impl EventLoop {
     /// Answers a client, or hands the request to the state machine; true when it asks for the end.
-    pub(super) fn client_says(&mut self, connection: ConnectionId, request: ClientRequest) -> bool {
+    pub(super) fn on_client_request(&mut self, connection: ConnectionId, request: ClientRequest) -> bool {
         let number = request.number;
         let call = match request.body {
             ClientRequestBody::RequestMissingArtifacts(wanted) => {
@@ -60,7 +60,7 @@ impl EventLoop {
                 return true;
             }
             ClientRequestBody::SubmitJob { graph, detached: _ } => {
-                self.submit(Asker::Client(connection, number), graph);
+                self.submit(SubmissionOrigin::Client(connection, number), graph);
                 return false;
             }
             ClientRequestBody::RequestJobResult { job, wait_ms } => {
@@ -98,7 +98,7 @@ impl EventLoop {
         });
         match found {
             Err(reason) => self.respond(connection, number, Err(reason)),
-            Ok(_) if self.logs.len() >= MOST_LOG_REQUESTS => {
+            Ok(_) if self.logs.len() >= MAX_LOG_REQUESTS => {
                 let reason = "too many log requests are on their way; try again".to_owned();
                 self.respond(connection, number, Err(reason));
             }

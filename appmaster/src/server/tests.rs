@@ -16,7 +16,7 @@ use flink_transport::{CertificateAuthority, Connection, Dialer, HandshakeError, 
 use super::{Handle, JobManagerServer, ServerOptions};
 
 const LIMIT: u64 = 64 << 20;
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const EPOCH: u64 = 5;
 
 fn configuration(folder: &tempfile::TempDir) -> Configuration {
@@ -35,7 +35,7 @@ async fn serve(folder: &tempfile::TempDir, tls: Option<TlsMaterial>) -> Handle {
 }
 
 async fn dial(handle: &Handle, tls: Option<&TlsMaterial>, role: Role) -> Result<Connection, HandshakeError> {
-    let dialer = Dialer::new(tls, role, LIMIT, PATIENCE).unwrap();
+    let dialer = Dialer::new(tls, role, LIMIT, TIMEOUT).unwrap();
     dialer.connect(&handle.rpc_address().unwrap().to_string(), Role::JobManager).await
 }
 
@@ -55,7 +55,7 @@ impl Client {
         self.next += 1;
         self.connection.writer.write(&ClientRequest { number, body }).await.unwrap();
         let read = self.connection.reader.read::<ClientResponse>();
-        let response = tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap().unwrap();
+        let response = tokio::time::timeout(TIMEOUT, read).await.unwrap().unwrap().unwrap();
         assert_eq!(response.number, number);
         response.body
     }
@@ -98,7 +98,7 @@ impl Peer {
     /// The next message that is no heartbeat; `None` when the connection has ended.
     async fn hear(&mut self) -> Option<Envelope<ToTaskManager>> {
         loop {
-            let read = tokio::time::timeout(PATIENCE, self.0.reader.read::<Envelope<ToTaskManager>>()).await.unwrap();
+            let read = tokio::time::timeout(TIMEOUT, self.0.reader.read::<Envelope<ToTaskManager>>()).await.unwrap();
             match read.ok().flatten() {
                 Some(Envelope { message: ToTaskManager::Heartbeat { .. }, .. }) => {}
                 other => return other,
@@ -270,7 +270,7 @@ async fn with_tls_only_members_of_the_cluster_get_in() {
 
     let old = authority.issue(Role::TaskManager, "tm", EPOCH - 1).unwrap();
     let mut stale = dial(&handle, Some(&old), Role::TaskManager).await.unwrap();
-    let read = tokio::time::timeout(PATIENCE, stale.reader.read::<Envelope<ToTaskManager>>()).await.unwrap();
+    let read = tokio::time::timeout(TIMEOUT, stale.reader.read::<Envelope<ToTaskManager>>()).await.unwrap();
     assert!(!matches!(read, Ok(Some(_))), "a certificate of an older epoch");
 
     let client = authority.issue(Role::Client, "alice", 0).unwrap();

@@ -9,7 +9,7 @@ use hadoop_rpc::yarn::{
 };
 
 /// How long a NodeManager is tried that cannot be reached: another node is found sooner.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Tokens for NodeManagers, and the clients that use them. A token comes once, with the first container of a node.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl NodeManagers {
         }
         let token = self.tokens.get(node).ok_or_else(|| format!("YARN gave no token for the node {node}"))?;
         let client = ContainerManagement::new(&self.configuration, node, token.clone());
-        let client = client.map_err(|error| error.to_string())?.with_retry(RetryPolicy::patient(PATIENCE));
+        let client = client.map_err(|error| error.to_string())?.with_retry(RetryPolicy::patient(CALL_TIMEOUT));
         self.clients.insert(node.clone(), client.clone());
         Ok(client)
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use flink_graph::{Configuration, ConfigurationError, options};
 
 /// Least pause before a new attempt.
-const LEAST_PAUSE: Duration = Duration::from_secs(1);
+const MIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Attempts that fit into the rest of the tokens' life.
 const ATTEMPTS_BEFORE_THE_END: u32 = 4;
@@ -50,13 +50,13 @@ impl TokenSchedule {
     /// Tokens were obtained that are good for so long.
     pub fn obtained(&mut self, now: Duration, life: Duration) {
         self.end = Some(now + life);
-        self.due = now + life.mul_f64(self.ratio).max(LEAST_PAUSE);
+        self.due = now + life.mul_f64(self.ratio).max(MIN_PAUSE);
     }
 
     /// None were obtained.
     pub fn failed(&mut self, now: Duration) {
         let left = self.end.map_or(Duration::ZERO, |end| end.saturating_sub(now));
-        let pause = (left / ATTEMPTS_BEFORE_THE_END).clamp(LEAST_PAUSE, self.backoff.max(LEAST_PAUSE));
+        let pause = (left / ATTEMPTS_BEFORE_THE_END).clamp(MIN_PAUSE, self.backoff.max(MIN_PAUSE));
         self.due = now + pause;
     }
 }

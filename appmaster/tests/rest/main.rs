@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const MOST_GROWTH: u64 = 8 << 20;
+const MAX_GROWTH_BYTES: u64 = 8 << 20;
 
 /// A cluster in which nothing happens.
 struct Idle;
@@ -177,7 +177,7 @@ async fn hostile_bytes_neither_crash_nor_grow_the_server() {
         }
     }
     let growth = resident_bytes().saturating_sub(before);
-    assert!(growth < MOST_GROWTH, "grew by {growth} bytes from {before}");
+    assert!(growth < MAX_GROWTH_BYTES, "grew by {growth} bytes from {before}");
     println!("resident {before} bytes after the first round, {growth} more after two others");
     server.shut_down().await;
 }

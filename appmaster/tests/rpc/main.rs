@@ -14,11 +14,11 @@ use flink_protocol::worker::TlsMaterial;
 use flink_transport::{CertificateAuthority, Dialer, Role};
 use tokio::runtime::Runtime;
 
-const PATIENCE: Duration = Duration::from_secs(120);
-const MOST_GROWTH: usize = 8 << 20;
+const TIMEOUT: Duration = Duration::from_secs(120);
+const MAX_GROWTH_BYTES: usize = 8 << 20;
 
 /// Connections that have not shaken hands of which the JobManager keeps so many.
-const MOST_STRANGERS: usize = 64;
+const MAX_STRANGERS: usize = 64;
 
 /// A JobManager, and a member of its cluster that may speak to it.
 struct Server {
@@ -47,14 +47,14 @@ impl Server {
 
     /// Whether a client is let in and answered.
     fn answers(&self) -> bool {
-        let dialer = Dialer::new(self.client.as_ref(), Role::Client, 1 << 20, PATIENCE).unwrap();
+        let dialer = Dialer::new(self.client.as_ref(), Role::Client, 1 << 20, TIMEOUT).unwrap();
         self.runtime.block_on(async {
             let Ok(mut connection) = dialer.connect(&self.address().to_string(), Role::JobManager).await else {
                 return false;
             };
             let request = ClientRequest { number: 1, body: ClientRequestBody::RequestJobs };
             connection.writer.write(&request).await.unwrap();
-            let read = tokio::time::timeout(PATIENCE, connection.reader.read::<ClientResponse>()).await;
+            let read = tokio::time::timeout(TIMEOUT, connection.reader.read::<ClientResponse>()).await;
             let answer = read.unwrap().unwrap().unwrap();
             matches!(answer.body, Ok(ClientResponseBody::Jobs(jobs)) if jobs.is_empty())
         })
@@ -71,7 +71,7 @@ fn open_files() -> usize {
 }
 
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(20));
@@ -149,7 +149,7 @@ fn many_hostile_connections(server: &Server) {
     (0..4000).for_each(|_| attack(server.address(), &mut state));
     wait_for("a member is let in after all that", || server.answers());
     let growth = resident_bytes().saturating_sub(before);
-    assert!(growth < MOST_GROWTH, "the process grew by {growth} bytes");
+    assert!(growth < MAX_GROWTH_BYTES, "the process grew by {growth} bytes");
 }
 
 /// Strangers who hold their connections open are bounded in number and time.
@@ -163,9 +163,9 @@ fn connections_held_open(server: &Server) {
     };
     let held: Vec<TcpStream> = (0..300).map(hold).collect();
     // 300 ends are ours.
-    wait_for("strangers are turned away", || open_files() <= files + 300 + MOST_STRANGERS);
+    wait_for("strangers are turned away", || open_files() <= files + 300 + MAX_STRANGERS);
     let growth = resident_bytes().saturating_sub(before);
-    assert!(growth < MOST_GROWTH, "the process grew by {growth} bytes");
+    assert!(growth < MAX_GROWTH_BYTES, "the process grew by {growth} bytes");
     wait_for("strangers are given up", || open_files() <= files + 300);
     assert!(server.answers());
     drop(held);

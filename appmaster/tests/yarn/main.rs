@@ -7,7 +7,7 @@
 mod world;
 
 /// Single situations.
-mod situations;
+mod driver_scenarios;
 
 use world::{Faults, World};
 

@@ -19,7 +19,7 @@ use hadoop_rpc::Configuration;
 const BUFFER: usize = 256 << 10;
 
 /// Longest wait for the next bytes.
-const PATIENCE: Duration = Duration::from_secs(100);
+const TIMEOUT: Duration = Duration::from_secs(100);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -67,7 +67,7 @@ fn engine(files: &dyn FileSystem, path: &FileUri) -> Result<u64, Box<dyn Error>>
         match handle.poll_read(&mut buffer, &waker)? {
             ReadPoll::Read(count) => bytes += count as u64,
             ReadPoll::End => return Ok(bytes),
-            ReadPoll::Pending => wakes.recv_timeout(PATIENCE)?,
+            ReadPoll::Pending => wakes.recv_timeout(TIMEOUT)?,
         }
     }
 }

@@ -6,11 +6,11 @@ use flink_files::{FileError, FileUri};
 use hdfs_native::HdfsError;
 
 use crate::name_nodes::NameNodes;
-use crate::refusal::Refusal;
+use crate::permission_denied::PermissionDenied;
 use crate::runtime::Ended;
 
 /// Longest message of a server that is shown.
-const LONGEST_MESSAGE: usize = 600;
+const MAX_MESSAGE_LENGTH: usize = 600;
 
 /// Why a call has no result.
 #[derive(Debug)]
@@ -25,13 +25,13 @@ pub(crate) enum Failure {
 
 /// Whether the same call may work later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Prospect {
+pub(crate) enum RetrySafety {
     /// It may, and nothing has happened yet.
-    Later,
+    NotExecuted,
     /// It may, but this one may have happened, too.
-    Unknown,
+    MaybeExecuted,
     /// It will fail again.
-    Hopeless,
+    Permanent,
 }
 
 /// What was attempted with what.
@@ -78,19 +78,19 @@ pub(crate) fn is_answer(failure: &Failure) -> bool {
 }
 
 /// Whether to try again.
-pub(crate) fn prospect(failure: &Failure) -> Prospect {
+pub(crate) fn prospect(failure: &Failure) -> RetrySafety {
     match failure {
-        Failure::Late(_) => Prospect::Unknown,
-        Failure::Hdfs(HdfsError::IOError(error)) if is_unreachable(error) => Prospect::Later,
-        Failure::Hdfs(HdfsError::IOError(_)) => Prospect::Unknown,
+        Failure::Late(_) => RetrySafety::MaybeExecuted,
+        Failure::Hdfs(HdfsError::IOError(error)) if is_unreachable(error) => RetrySafety::NotExecuted,
+        Failure::Hdfs(HdfsError::IOError(_)) => RetrySafety::MaybeExecuted,
         Failure::Hdfs(HdfsError::RPCError(class, message) | HdfsError::FatalRPCError(class, message)) => {
             match simple(class) {
-                "StandbyException" | "ObserverRetryOnActiveException" => Prospect::Later,
-                "RetriableException" | "SafeModeException" if !stays_in_safe_mode(message) => Prospect::Later,
-                _ => Prospect::Hopeless,
+                "StandbyException" | "ObserverRetryOnActiveException" => RetrySafety::NotExecuted,
+                "RetriableException" | "SafeModeException" if !stays_in_safe_mode(message) => RetrySafety::NotExecuted,
+                _ => RetrySafety::Permanent,
             }
         }
-        Failure::Hdfs(_) | Failure::Transfer(_) => Prospect::Hopeless,
+        Failure::Hdfs(_) | Failure::Transfer(_) => RetrySafety::Permanent,
     }
 }
 
@@ -276,7 +276,7 @@ fn already_there(message: &str) -> (String, ErrorKind) {
 }
 
 fn denied(message: &str, said: &str) -> (String, ErrorKind) {
-    let reason = match Refusal::parse(message) {
+    let reason = match PermissionDenied::parse(message) {
         Some(refusal) => refusal.to_string(),
         None if message.contains("SIMPLE authentication is not enabled") => {
             "the cluster uses Kerberos: set hadoop.security.authentication to kerberos in core-site.xml, and get a ticket \
@@ -320,7 +320,7 @@ fn simple(class: &str) -> &str {
 
 fn shortened(text: &(impl Display + ?Sized)) -> String {
     let text = text.to_string();
-    match text.char_indices().nth(LONGEST_MESSAGE) {
+    match text.char_indices().nth(MAX_MESSAGE_LENGTH) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(failure: &Failure, kind: ErrorKind, hope: Prospect, words: &[&str]) {
+    fn check(failure: &Failure, kind: ErrorKind, hope: RetrySafety, words: &[&str]) {
         let (reason, found) = in_words(failure, &nodes("h:9"));
         assert_eq!((found, prospect(failure)), (kind, hope), "{reason}");
         for word in words {
@@ -380,14 +380,14 @@ mod tests {
     #[test]
     fn exceptions_are_put_in_words() {
         use ErrorKind as Kind;
-        use Prospect::{Hopeless, Later};
+        use RetrySafety::{NotExecuted, Permanent};
         check(
             &exception(
                 "org.apache.hadoop.security.AccessControlException",
                 "Permission denied: user=bob, access=WRITE, inode=\"/a\":x:y:drwx------\n\tat org.apache.Foo",
             ),
             Kind::PermissionDenied,
-            Hopeless,
+            Permanent,
             &["`bob` may not write to /a", "x:y", "drwx------"],
         );
         check(
@@ -396,7 +396,7 @@ mod tests {
                 "The DiskSpace quota of /q is exceeded: quota = 1 B but diskspace consumed = 2 B",
             ),
             Kind::QuotaExceeded,
-            Hopeless,
+            Permanent,
             &["quota of /q", "setSpaceQuota"],
         );
         let starting =
@@ -404,14 +404,14 @@ mod tests {
         check(
             &exception("org.apache.hadoop.hdfs.server.namenode.SafeModeException", starting),
             Kind::ReadOnlyFilesystem,
-            Later,
+            NotExecuted,
             &["since its start"],
         );
         let by_hand = "Cannot delete /x. Name node is in safe mode.\nIt was turned on manually. Use \"hdfs dfsadmin -safemode leave\"";
         check(
             &exception("org.apache.hadoop.hdfs.server.namenode.SafeModeException", by_hand),
             Kind::ReadOnlyFilesystem,
-            Hopeless,
+            Permanent,
             &["administrator"],
         );
         check(
@@ -420,21 +420,21 @@ mod tests {
                 "File does not exist: /x (inode 7) Holder c does not have any open files.",
             ),
             Kind::ResourceBusy,
-            Hopeless,
+            Permanent,
             &["somebody else"],
         );
         let taken = "File does not exist: /x (inode 16) Holder c does not have any open files.";
-        check(&exception("java.io.FileNotFoundException", taken), Kind::ResourceBusy, Hopeless, &["somebody else"]);
+        check(&exception("java.io.FileNotFoundException", taken), Kind::ResourceBusy, Permanent, &["somebody else"]);
         check(
             &exception("java.io.FileNotFoundException", "File does not exist: /x"),
             Kind::NotFound,
-            Hopeless,
+            Permanent,
             &["no such file"],
         );
         check(
             &exception("java.io.FileNotFoundException", "Path is not a file: /x"),
             Kind::IsADirectory,
-            Hopeless,
+            Permanent,
             &["folder"],
         );
         check(
@@ -443,7 +443,7 @@ mod tests {
                 "File /x could only be written to 0 of the 1 minReplication nodes. There are 0 datanode(s) running",
             ),
             Kind::StorageFull,
-            Hopeless,
+            Permanent,
             &["0 datanode(s)", "dfsadmin -report"],
         );
         check(
@@ -452,19 +452,19 @@ mod tests {
                 "Operation category READ is not supported in state standby",
             ),
             Kind::ResourceBusy,
-            Later,
+            NotExecuted,
             &["the NameNode at h:9 (fs.defaultFS) is not in charge"],
         );
-        check(&exception("a.B$InvalidToken", ""), Kind::PermissionDenied, Hopeless, &["InvalidToken"]);
-        check(&exception("x.Unheard", ""), Kind::Other, Hopeless, &["refused: Unheard"]);
+        check(&exception("a.B$InvalidToken", ""), Kind::PermissionDenied, Permanent, &["InvalidToken"]);
+        check(&exception("x.Unheard", ""), Kind::Other, Permanent, &["refused: Unheard"]);
         let busy = HdfsError::AlreadyExists(
             "Failed to CREATE_FILE /x because this file lease is currently owned by c".to_owned(),
         );
-        check(&Failure::Hdfs(busy), Kind::ResourceBusy, Hopeless, &["another program"]);
+        check(&Failure::Hdfs(busy), Kind::ResourceBusy, Permanent, &["another program"]);
         check(
             &Failure::Hdfs(HdfsError::AlreadyExists("/x for client 1 already exists".to_owned())),
             Kind::AlreadyExists,
-            Hopeless,
+            Permanent,
             &["exists already"],
         );
     }
@@ -475,11 +475,11 @@ mod tests {
         check(
             &refused(),
             ErrorKind::ConnectionRefused,
-            Prospect::Later,
+            RetrySafety::NotExecuted,
             &["the NameNode at h:9 (fs.defaultFS) cannot be reached"],
         );
         let late = Failure::Late(Duration::from_secs(3));
-        check(&late, ErrorKind::TimedOut, Prospect::Unknown, &["h:9", "did not answer within 3 s"]);
+        check(&late, ErrorKind::TimedOut, RetrySafety::MaybeExecuted, &["h:9", "did not answer within 3 s"]);
         let (reason, _) = in_words(&refused(), &nodes("ns"));
         let expected = "none of the NameNodes at a:1 (dfs.namenode.rpc-address.ns.nn1), b:2 (dfs.namenode.rpc-address.ns.nn2) can be";
         assert!(reason.starts_with(expected), "{reason}");

@@ -16,13 +16,13 @@ mod runtime;
 mod failure;
 
 /// Who may do what, read from a refusal.
-mod refusal;
+mod permission_denied;
 
 /// Where the NameNodes of a URI are.
 mod name_nodes;
 
 /// What this process shows to NameNodes: a token, tickets, or a name.
-mod proof;
+mod authentication;
 
 /// One name service: its clients, and calls that are tried again.
 mod name_service;

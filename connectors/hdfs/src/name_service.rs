@@ -12,9 +12,9 @@ use hdfs_native::file::FileReader;
 use hdfs_native::{Client, ClientBuilder, WriteOptions};
 use tokio::sync;
 
-use crate::failure::{Attempt, Failure, Prospect, is_answer, prospect};
+use crate::authentication::Authentication;
+use crate::failure::{Attempt, Failure, RetrySafety, is_answer, prospect};
 use crate::name_nodes::NameNodes;
-use crate::proof::Proof;
 use crate::runtime;
 use crate::settings::{self, HdfsOptions};
 
@@ -25,13 +25,13 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(45);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 /// Longest silence of a DataNode, where the configuration says nothing: another one has the data, too.
 const DATA_NODE_SILENCE_MILLIS: &str = "15000";
 
 /// Files whose block locations are remembered.
-const MOST_READERS: usize = 32;
+const MAX_READERS: usize = 32;
 
 /// Locations older than this are asked for again: blocks move, and tokens for them expire.
 const READER_AGE: Duration = Duration::from_secs(120);
@@ -93,7 +93,7 @@ impl NameService {
         let nodes = NameNodes::find(authority, configuration)?;
         let count = nodes.nodes.len();
         // Each NameNode once: with a single one there is no second attempt.
-        let proof = Proof::find(&nodes, configuration, options.login.as_ref());
+        let proof = Authentication::find(&nodes, configuration, options.login.as_ref());
         let proof = proof.map_err(|reason| unusable(&nodes, reason))?;
         let client = |failovers: usize, pause_millis: u64| {
             let values = values(&nodes, configuration, failovers, pause_millis);
@@ -171,19 +171,20 @@ impl NameService {
                 self.reached.store(true, Ordering::Relaxed);
             }
             let hope = prospect(&failure);
-            let again = hope == Prospect::Later || (hope == Prospect::Unknown && repeat == Repeat::Always);
+            let again =
+                hope == RetrySafety::NotExecuted || (hope == RetrySafety::MaybeExecuted && repeat == Repeat::Always);
             if !again || begun.elapsed() + pause > self.patience() {
                 let error = attempt.failed(&failure, &self.nodes);
-                return Err(CallError { error, may_have_happened: hope == Prospect::Unknown });
+                return Err(CallError { error, may_have_happened: hope == RetrySafety::MaybeExecuted });
             }
             tracing::debug!("{}; trying again", attempt.failed(&failure, &self.nodes));
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 
     /// Finds out what is wrong if a NameNode was never reached: the patient client would not tell for long.
-    pub(crate) async fn be_reached(&self, attempt: Attempt<'_>) -> Result<(), FileError> {
+    pub(crate) async fn ensure_reachable(&self, attempt: Attempt<'_>) -> Result<(), FileError> {
         if !self.reached.load(Ordering::Relaxed) {
             self.call(attempt, Repeat::Always, |client| async move { client.get_file_info("/").await }).await?;
         }
@@ -220,7 +221,7 @@ impl NameService {
     fn remember(&self, path: &str, version: FileVersion, reader: &Arc<FileReader>) {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         readers.retain(|_, found| found.since.elapsed() < READER_AGE);
-        if readers.len() >= MOST_READERS
+        if readers.len() >= MAX_READERS
             && let Some(oldest) = readers.iter().min_by_key(|(_, found)| found.since).map(|(path, _)| path.clone())
         {
             readers.remove(&oldest);
@@ -237,7 +238,7 @@ impl NameService {
 
 fn client(
     nodes: &NameNodes,
-    proof: &Proof,
+    proof: &Authentication,
     user: Option<&str>,
     values: BTreeMap<String, String>,
 ) -> Result<Client, FileError> {
@@ -249,8 +250,8 @@ fn client(
         .with_config(values)
         .with_io_runtime(handle.clone());
     let builder = match (proof, user) {
-        (Proof::Word, Some(user)) => builder.with_user(user),
-        (Proof::Keytab { principal, file }, _) => {
+        (Authentication::Simple, Some(user)) => builder.with_user(user),
+        (Authentication::Keytab { principal, file }, _) => {
             builder.with_kerberos_principal(principal).with_kerberos_keytab(file.display().to_string())
         }
         _ => builder,
@@ -264,9 +265,9 @@ fn unusable(nodes: &NameNodes, reason: String) -> FileError {
 
 /// The name by which the client is to call a service: it looks for its token under that name, and Hadoop writes addresses
 /// into tokens, not names of hosts.
-fn known_as<'a>(nodes: &'a NameNodes, proof: &'a Proof) -> &'a str {
+fn known_as<'a>(nodes: &'a NameNodes, proof: &'a Authentication) -> &'a str {
     match proof {
-        Proof::Token { service } if !nodes.logical => service,
+        Authentication::Token { service } if !nodes.logical => service,
         _ => &nodes.authority,
     }
 }
@@ -298,7 +299,7 @@ fn values(
 
 fn name_node(configuration: &Configuration, nodes: &NameNodes, options: &HdfsOptions) -> Result<NameNode, String> {
     let credentials = Credentials::from_environment().map_err(|error| error.to_string())?.unwrap_or_default();
-    let proof = Proof::find(nodes, configuration, options.login.as_ref())?;
+    let proof = Authentication::find(nodes, configuration, options.login.as_ref())?;
     let user = proof.user(configuration, options.user.as_deref())?;
     NameNode::new(configuration, &user, &credentials, &nodes.authority).map_err(|error| error.to_string())
 }

@@ -10,7 +10,7 @@ use crate::failure::Attempt;
 use crate::name_service::{CallError, NameService, Repeat};
 
 /// More entries than this in one folder are not listed: it would take gigabytes.
-const MOST_ENTRIES: usize = 1_000_000;
+const MAX_ENTRIES: usize = 1_000_000;
 
 /// How often a rename is looked after whose answer was lost.
 const RENAME_ATTEMPTS: usize = 3;
@@ -117,8 +117,8 @@ impl NameService {
                 let entries = client.list_status_iter(&path, false);
                 let mut found = Vec::new();
                 while let Some(entry) = entries.next().await.transpose()? {
-                    if found.len() == MOST_ENTRIES {
-                        return Ok(Err(format!("it holds more than {MOST_ENTRIES} files")));
+                    if found.len() == MAX_ENTRIES {
+                        return Ok(Err(format!("it holds more than {MAX_ENTRIES} files")));
                     }
                     found.push(entry);
                 }
@@ -254,7 +254,7 @@ impl NameService {
         let repeat = if overwrite { Repeat::Always } else { Repeat::IfNotDone };
         // The writer keeps the client that made it, and has to go on through a restart of the NameNode.
         let patient = self.patient();
-        self.be_reached(attempt).await?;
+        self.ensure_reachable(attempt).await?;
         let created = self.call(attempt, repeat, |_| {
             let (path, options, client) = (uri.path().to_owned(), options.clone(), patient.clone());
             async move { client.create(&path, options).await }

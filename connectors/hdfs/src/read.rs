@@ -25,13 +25,13 @@ const PIECES_AHEAD: usize = 32;
 const FIRST_STEP: u64 = 64 << 10;
 
 /// Most bytes fetched at once behind what was expected.
-const LONGEST_STEP: u64 = 16 << 20;
+const MAX_STEP_BYTES: u64 = 16 << 20;
 
 /// Longest wait for the next piece: two DataNodes that stay silent, and time to spare.
 const PIECE_LIMIT: Duration = Duration::from_secs(90);
 
 /// Failures in a row, without a byte in between, after which reading is given up. With the pauses that is a minute.
-const MOST_FAILURES: u32 = 6;
+const MAX_FAILURES: u32 = 6;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -164,7 +164,7 @@ impl Fetch {
                     return Ok(());
                 }
                 wanted_end = self.position.saturating_add(step);
-                step = (step * 2).min(LONGEST_STEP);
+                step = (step * 2).min(MAX_STEP_BYTES);
             }
             let end = wanted_end.min(length);
             match self.fetch_to(end, &mut source).await {
@@ -212,7 +212,7 @@ impl Fetch {
                 (failures, pause) = (0, FIRST_PAUSE);
             }
             failures += 1;
-            if failures == MOST_FAILURES {
+            if failures == MAX_FAILURES {
                 return Err(Interrupted::Failed(failure));
             }
             let words = self.attempt().failed(&failure, &self.service.nodes);

@@ -10,11 +10,11 @@ use hdfs_native::HdfsError;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Threads that unpack and check what comes from DataNodes; more are of no use to one process.
-const MOST_THREADS: usize = 2;
+const MAX_THREADS: usize = 2;
 
 /// One for the process: its threads are few, and connections belong to the runtime that made them.
 static RUNTIME: LazyLock<Result<Runtime, String>> = LazyLock::new(|| {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let runtime = Builder::new_multi_thread().worker_threads(threads).thread_name("hdfs").enable_all().build();
     runtime.map_err(|error| format!("cannot start the threads that speak to HDFS: {error}"))
 });

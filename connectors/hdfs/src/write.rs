@@ -40,7 +40,7 @@ const UNACKNOWLEDGED: u64 = 202 * (64 << 10);
 const FIRST_LOOK: Duration = Duration::from_millis(8);
 
 /// Longest pause between two looks.
-const LONGEST_LOOK: Duration = Duration::from_millis(200);
+const MAX_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -303,7 +303,7 @@ async fn is_reported(service: &NameService, path: &str) {
     let mut pause = FIRST_LOOK;
     loop {
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_LOOK);
+        pause = (pause * 2).min(MAX_POLL_INTERVAL);
         let found = match service.name_node().await {
             Ok(name_node) => name_node.with_retry(RetryPolicy::once()).block_locations(path, 0, 1).await.ok(),
             Err(_) => None,

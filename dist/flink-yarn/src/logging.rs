@@ -8,13 +8,13 @@ use flink_protocol::program::LOG_VARIABLE;
 use tracing_subscriber::EnvFilter;
 
 /// Size at which a log is put aside as `.1`, so that a daemon never fills its disk.
-const LARGEST_LOG: u64 = 64 << 20;
+const MAX_LOG_BYTES: u64 = 64 << 20;
 
 /// Logs to standard error; `log` is the file behind it, when it is one.
 pub(crate) fn start(log: Option<&Path>) {
     let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = log.is_none() && io::stderr().is_terminal();
-    let writer = Mutex::new(BoundedStderr::new(log, LARGEST_LOG));
+    let writer = Mutex::new(BoundedStderr::new(log, MAX_LOG_BYTES));
     // Fails only when there is a logger already, which is as good.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(writer).try_init();
 }

@@ -2,7 +2,7 @@ use std::io::Read;
 use std::path::Path;
 
 use flink_api::{Configuration, ExecuteError};
-use flink_graph::configuration_file::{FILE_NAMES, LARGEST_FILE, is_old_form, parse};
+use flink_graph::configuration_file::{FILE_NAMES, MAX_FILE_BYTES, is_old_form, parse};
 use flink_graph::keys::{check_keys, check_values, remove_without_effect};
 
 /// Environment variable with the folder of the configuration file.
@@ -37,9 +37,9 @@ impl LoadConfiguration for Configuration {
 
 fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    let size = std::fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_string(&mut text)? as u64;
-    if size > LARGEST_FILE {
-        return Err(std::io::Error::other(format!("it is larger than {LARGEST_FILE} bytes, the most that is read")));
+    let size = std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)? as u64;
+    if size > MAX_FILE_BYTES {
+        return Err(std::io::Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes, the most that is read")));
     }
     Ok(text)
 }

@@ -10,7 +10,7 @@ use crate::driver::Driver;
 use crate::local::set_working_directory;
 
 /// A request beyond this is none.
-const LARGEST_REQUEST: u64 = 512 << 20;
+const MAX_REQUEST_BYTES: u64 = 512 << 20;
 
 /// What the client said, from the file that it named.
 pub(crate) fn read_request() -> Result<Option<ProgramRequest>, ExecuteError> {
@@ -25,7 +25,7 @@ pub(crate) fn read_request() -> Result<Option<ProgramRequest>, ExecuteError> {
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LARGEST_REQUEST).read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(MAX_REQUEST_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

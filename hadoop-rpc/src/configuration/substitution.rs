@@ -1,19 +1,19 @@
 use std::env;
 
 /// Hadoop gives up at the same depth: a value that refers to itself keeps what is left of it.
-const MOST_REPLACEMENTS: usize = 20;
+const MAX_REPLACEMENTS: usize = 20;
 
 /// What a chain of variables may grow to; a longer value is left as it is.
-const MOST_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// Replaces `${key}`, `${env.NAME}`, `${env.NAME-default}`, `${env.NAME:-default}` and the few properties of a Java
 /// process that configurations use. What is not known stays as it is.
 pub(super) fn substitute(value: &str, lookup: &dyn Fn(&str) -> Option<String>) -> String {
     let mut text = value.to_owned();
-    for _ in 0..MOST_REPLACEMENTS {
+    for _ in 0..MAX_REPLACEMENTS {
         let Some((start, end)) = innermost(&text) else { return text };
         let Some(replacement) = variable(&text[start + 2..end], lookup) else { return text };
-        if text.len() + replacement.len() > MOST_BYTES {
+        if text.len() + replacement.len() > MAX_BYTES {
             return text;
         }
         text.replace_range(start..=end, &replacement);
@@ -83,6 +83,6 @@ mod tests {
         check("${", "${");
         check("${}", "${}");
         assert!(substitute("${loop}", &lookup).starts_with("xxxx"));
-        assert!(substitute("${wide}", &lookup).len() < MOST_BYTES);
+        assert!(substitute("${wide}", &lookup).len() < MAX_BYTES);
     }
 }

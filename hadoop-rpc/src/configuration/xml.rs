@@ -6,9 +6,9 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::{ConfigurationError, Property};
 
-const MOST_BYTES: u64 = 16 << 20;
-const MOST_INCLUDES: usize = 16;
-const MOST_DEPTH: usize = 16;
+const MAX_BYTES: u64 = 16 << 20;
+const MAX_INCLUDES: usize = 16;
+const MAX_DEPTH: usize = 16;
 
 /// What a file holds: properties in their order, and other files between them.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Parsed {
 /// Reads a file and the files that it includes.
 pub(super) fn read_file(path: &Path) -> Result<Vec<Property>, ConfigurationError> {
     let mut properties = Vec::new();
-    let mut left = MOST_INCLUDES;
+    let mut left = MAX_INCLUDES;
     collect(path, &mut left, &mut properties)?;
     Ok(properties)
 }
@@ -58,7 +58,7 @@ fn collect(path: &Path, left: &mut usize, into: &mut Vec<Property>) -> Result<()
                 *left = left.checked_sub(1).ok_or_else(|| {
                     error(
                         &parsed.name,
-                        format!("more than {MOST_INCLUDES} files are included; do they include themselves?"),
+                        format!("more than {MAX_INCLUDES} files are included; do they include themselves?"),
                     )
                 })?;
                 collect(&target, left, into)?;
@@ -71,8 +71,8 @@ fn collect(path: &Path, left: &mut usize, into: &mut Vec<Property>) -> Result<()
 fn read_text(path: &Path) -> Result<String, ConfigurationError> {
     let unreadable = |cause: String| ConfigurationError::Unreadable { path: path.to_owned(), cause };
     let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if size > MOST_BYTES {
-        return Err(unreadable(format!("it has {size} bytes; a configuration has at most {MOST_BYTES}")));
+    if size > MAX_BYTES {
+        return Err(unreadable(format!("it has {size} bytes; a configuration has at most {MAX_BYTES}")));
     }
     std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
 }
@@ -126,7 +126,7 @@ impl State {
         match (self.path.len(), element.as_str()) {
             (0, "configuration") => self.saw_root = true,
             (0, other) => return Err(format!("the file begins with <{other}>, expected <configuration>")),
-            (MOST_DEPTH.., _) => return Err(format!("elements are nested more than {MOST_DEPTH} deep")),
+            (MAX_DEPTH.., _) => return Err(format!("elements are nested more than {MAX_DEPTH} deep")),
             (_, "property") => self.begin_property(tag)?,
             (_, "include") => self.include(tag)?,
             _ => {}

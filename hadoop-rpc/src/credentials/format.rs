@@ -1,7 +1,7 @@
 use prost::Message;
 
 use super::writable::{Malformed, Source, put_bytes, put_number};
-use super::{Credentials, CredentialsError, MOST_BYTES, Token};
+use super::{Credentials, CredentialsError, MAX_BYTES, Token};
 use crate::proto::security::{CredentialsKVProto, CredentialsProto};
 use crate::secret::Secret;
 
@@ -10,8 +10,8 @@ const WRITABLE: u8 = 0;
 const PROTOBUF: u8 = 1;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Credentials, CredentialsError> {
-    if bytes.len() > MOST_BYTES {
-        return Err(CredentialsError::Malformed(format!("it has more than {MOST_BYTES} bytes")));
+    if bytes.len() > MAX_BYTES {
+        return Err(CredentialsError::Malformed(format!("it has more than {MAX_BYTES} bytes")));
     }
     let body =
         bytes.strip_prefix(MAGIC).ok_or_else(|| CredentialsError::Malformed("it does not begin with HDTS".into()))?;

@@ -35,7 +35,7 @@ pub use identifier::DelegationTokenIdentifier;
 pub const TOKEN_FILE_VARIABLE: &str = "HADOOP_TOKEN_FILE_LOCATION";
 
 /// A token file holds a few kilobytes; more than this is none.
-pub const MOST_BYTES: usize = 16 << 20;
+pub const MAX_BYTES: usize = 16 << 20;
 
 /// Tokens of this kind let an ApplicationMaster speak to the ResourceManager.
 pub const AMRM_TOKEN_KIND: &str = "YARN_AM_RM_TOKEN";
@@ -128,7 +128,7 @@ impl Credentials {
             |error: io::Error| CredentialsError::Unreadable { path: path.to_owned(), cause: error.to_string() };
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(unreadable)?;
-        file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         Self::decode(&bytes)
     }
 

@@ -232,13 +232,13 @@ struct Failures {
     last: Vec<String>,
 }
 
-const MOST_FAILURES: usize = 8;
+const MAX_FAILURES: usize = 8;
 
 impl Failures {
     fn add(&mut self, error: Error) {
         let text = error.to_string();
         self.last.retain(|other| *other != text);
-        if self.last.len() == MOST_FAILURES {
+        if self.last.len() == MAX_FAILURES {
             self.last.remove(0);
         }
         self.last.push(text);

@@ -17,7 +17,7 @@ use crate::ipc::stream::{FrameReader, FrameWriter};
 /// Frames that wait to be written; callers wait when there are more.
 const WAITING_FRAMES: usize = 32;
 /// Calls that wait for their answers.
-const MOST_CALLS: usize = 4096;
+const MAX_CALLS: usize = 4096;
 
 /// A connection that carries several calls at once: one task writes their frames, one reads the answers and hands each
 /// to its call. Both end with the last handle, when the server closes, and after a while without calls.
@@ -116,7 +116,7 @@ impl Connection {
     fn begin(&self, number: i32) -> Result<oneshot::Receiver<Outcome>, Error> {
         let (sender, receiver) = oneshot::channel();
         let mut calls = lock(&self.calls);
-        if calls.ended.is_some() || calls.waiting.len() >= MOST_CALLS {
+        if calls.ended.is_some() || calls.waiting.len() >= MAX_CALLS {
             drop(calls);
             return Err(self.not_sent());
         }

@@ -15,7 +15,7 @@ const SASL_CALL: i32 = -33;
 const CONTEXT_CALL: i32 = -3;
 
 /// A message of a server has at most so many characters here; its stack trace is cut off before.
-const MOST_MESSAGE: usize = 16 << 10;
+const MAX_MESSAGE_BYTES: usize = 16 << 10;
 
 /// The first bytes of a connection: version 9, service class 0, and whether SASL follows.
 pub(crate) fn preamble(sasl: bool) -> [u8; 7] {
@@ -161,7 +161,7 @@ fn exception(header: RpcResponseHeaderProto, host: &str) -> Reply {
 fn without_trace(class: &str, text: &str) -> String {
     let message = text.split("\n\tat ").next().unwrap_or_default().trim();
     let message = message.strip_prefix(class).map_or(message, |rest| rest.trim_start_matches(':').trim());
-    message.chars().take(MOST_MESSAGE).collect()
+    message.chars().take(MAX_MESSAGE_BYTES).collect()
 }
 
 /// Takes a whole frame off the front of a buffer, if one is there.

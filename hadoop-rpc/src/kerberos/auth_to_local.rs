@@ -3,7 +3,7 @@ use regex_lite::Regex;
 use super::KerberosError;
 
 const KEY: &str = "hadoop.security.auth_to_local";
-const MOST_RULES: usize = 1000;
+const MAX_RULES: usize = 1000;
 
 /// One of the rules, in order: the first that applies gives the name.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ fn first_component(name: &str) -> String {
 }
 
 fn parse(text: &str) -> Result<Vec<Rule>, KerberosError> {
-    let rules: Vec<Rule> = text.split_whitespace().take(MOST_RULES).map(parse_rule).collect::<Result<_, _>>()?;
+    let rules: Vec<Rule> = text.split_whitespace().take(MAX_RULES).map(parse_rule).collect::<Result<_, _>>()?;
     Ok(if rules.is_empty() { vec![Rule::Default] } else { rules })
 }
 

@@ -273,9 +273,9 @@ fn check(library: &Library, major: u32, minor: u32, what: impl FnOnce() -> Strin
 }
 
 fn describe(library: &Library, status: u32, kind: c_int) -> String {
-    const MOST_PARTS: usize = 8;
+    const MAX_PARTS: usize = 8;
     let (mut parts, mut more) = (Vec::new(), 0);
-    for _ in 0..MOST_PARTS {
+    for _ in 0..MAX_PARTS {
         let (text, major, _) = output(library, |library, minor, out| {
             // SAFETY: the object id is static, the counter and the buffer live during the call.
             unsafe { (library.display_status)(minor, status, kind, &KERBEROS, &mut more, out) }

@@ -19,8 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// The most bytes in front of what is asked for, and of a list of logs.
-const LARGEST_HEAD: usize = 64 << 10;
-const LARGEST_LIST: usize = 4 << 20;
+const MAX_HEAD_BYTES: usize = 64 << 10;
+const MAX_LIST_BYTES: usize = 4 << 20;
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
@@ -100,7 +100,7 @@ impl NodeLogs {
                 answer => answer?,
             };
             while body.fill().await? {
-                if body.buffer.len() > LARGEST_LIST {
+                if body.buffer.len() > MAX_LIST_BYTES {
                     return Err(NodeLogsProblem::Answer("a list of logs that does not end"));
                 }
             }
@@ -207,7 +207,7 @@ impl Body {
             if let Some(at) = self.buffer.windows(wanted.len()).position(|bytes| bytes == wanted) {
                 return Ok(at);
             }
-            if self.buffer.len() > LARGEST_HEAD || !self.fill().await? {
+            if self.buffer.len() > MAX_HEAD_BYTES || !self.fill().await? {
                 return Err(NodeLogsProblem::Answer(otherwise));
             }
         }
@@ -361,7 +361,7 @@ mod tests {
         assert!(read(&broken, None).await.unwrap_err().contains("breaks off"));
         assert!(read("HTTP/1.1 200 OK\r\n\r\nhello", None).await.unwrap_err().contains("LogContents"));
         assert!(read("hello\r\n\r\n", None).await.unwrap_err().contains("no HTTP"));
-        let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(2 * LARGEST_HEAD));
+        let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(2 * MAX_HEAD_BYTES));
         assert!(read(&endless, None).await.is_err());
     }
 

@@ -7,7 +7,7 @@ use hadoop_rpc::yarn::{
 };
 use hadoop_rpc::{Configuration, Secret, Token};
 
-use crate::master::{Application, Master, PATIENCE, client, configuration};
+use crate::master::{Application, Master, TIMEOUT, client, configuration};
 
 /// Asks for one container, and gives it with the token for its node.
 async fn container(master: &mut Master, request: ResourceRequest) -> (Container, Option<Token>) {
@@ -82,7 +82,7 @@ async fn containers_are_asked_for_started_looked_at_and_stopped() {
     assert!(failures.is_empty(), "{failures:?}");
     let began = std::time::Instant::now();
     while !folder.path().join("ready").exists() {
-        assert!(began.elapsed() < PATIENCE, "the container did not start");
+        assert!(began.elapsed() < TIMEOUT, "the container did not start");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(std::fs::read(folder.path().join("greeting")).unwrap(), b"good morning");
@@ -167,7 +167,7 @@ async fn a_repeated_heartbeat_gets_the_same_answer() {
     let mut one = master.heartbeat().await;
     let began = std::time::Instant::now();
     while one.allocated.is_empty() {
-        assert!(began.elapsed() < PATIENCE, "nothing came");
+        assert!(began.elapsed() < TIMEOUT, "nothing came");
         tokio::time::sleep(Duration::from_millis(50)).await;
         again = master.next.clone();
         one = master.heartbeat().await;
@@ -193,7 +193,7 @@ async fn a_second_attempt_takes_over_the_containers() {
     start(&node_one, &kept, "sleep 100").await;
     let began = std::time::Instant::now();
     while node_one.statuses(&[kept.id]).await.unwrap().0[0].state != ContainerState::Running {
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < TIMEOUT);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // The ResourceManager keeps what it knows to be running: when it hears that a later one has ended there, it knows.
@@ -223,7 +223,7 @@ async fn after_a_restart_of_the_resource_manager_it_registers_again() {
     let (yarn, configuration) = (client(&cluster, "alice"), configuration(&cluster));
     let application = Application::start(&yarn, &configuration, |_| {}).await;
     let (mut master, _) = application.register(1).await;
-    master.client = master.client.with_retry(hadoop_rpc::ipc::RetryPolicy::patient(PATIENCE));
+    master.client = master.client.with_retry(hadoop_rpc::ipc::RetryPolicy::patient(TIMEOUT));
     let (kept, _) = container(&mut master, ResourceRequest::anywhere(1, Resource::new(64, 1), 1, 0)).await;
     let request = AllocateRequest { response_id: master.next.response_id, ..AllocateRequest::default() };
     let error = std::thread::scope(|scope| {

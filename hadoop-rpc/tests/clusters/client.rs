@@ -7,7 +7,7 @@ use hadoop_rpc::yarn::{
     ContainerId, FinalStatus, NodeLog, NodeLogs, NodeReport, NodeState, QueueAcl, QueueState, Resource,
 };
 
-use crate::master::{PATIENCE, client, read_log, submission};
+use crate::master::{TIMEOUT, client, read_log, submission};
 
 #[tokio::test]
 async fn nodes_and_queues_are_described() {
@@ -49,7 +49,7 @@ async fn wait(
         if until(&report) {
             return report;
         }
-        assert!(began.elapsed() < PATIENCE, "{report:?}");
+        assert!(began.elapsed() < TIMEOUT, "{report:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -98,7 +98,7 @@ async fn an_application_is_submitted_changed_and_killed() {
 
     let began = Instant::now();
     while !yarn.kill(id, Some("enough of it")).await.unwrap() {
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < TIMEOUT);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let report = yarn.report(id).await.unwrap();
@@ -116,7 +116,7 @@ async fn listed(logs: &NodeLogs, container: ContainerId, until: impl Fn(&[NodeLo
         if found.as_ref().is_ok_and(|found| until(found)) {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{found:?}");
+        assert!(began.elapsed() < TIMEOUT, "{found:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -6,9 +6,9 @@ use hadoop_rpc::ipc::RetryPolicy;
 use hadoop_rpc::yarn::{ApplicationClient, Resource, ResourceRequest};
 use hadoop_rpc::{Credentials, User};
 
-use crate::master::{Application, PATIENCE, configuration};
+use crate::master::{Application, TIMEOUT, configuration};
 
-const PATIENT: RetryPolicy = RetryPolicy::patient(PATIENCE);
+const PATIENT: RetryPolicy = RetryPolicy::patient(TIMEOUT);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_find_the_active_servers() {

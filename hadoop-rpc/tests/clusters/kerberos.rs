@@ -11,7 +11,7 @@ use hadoop_rpc::yarn::{
 };
 use hadoop_rpc::{Configuration, Credentials, KerberosLogin, Token, User};
 
-use crate::master::{Application, Master, PATIENCE, configuration, read_log};
+use crate::master::{Application, Master, TIMEOUT, configuration, read_log};
 
 const SECURE: Variant = Variant::Kerberos(RpcProtection::Any);
 /// A file in HDFS.
@@ -153,7 +153,7 @@ async fn look_at(yarn: &ApplicationClient, id: ApplicationId) {
 async fn kill(yarn: &ApplicationClient, id: ApplicationId) {
     let began = Instant::now();
     while !yarn.kill(id, Some("enough of it")).await.unwrap() {
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < TIMEOUT);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(yarn.report(id).await.unwrap().state, ApplicationState::Killed);

@@ -11,7 +11,7 @@ use hadoop_rpc::yarn::{
 use hadoop_rpc::{Configuration, Credentials, Token, User};
 use tempfile::TempDir;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) fn configuration(cluster: &Cluster) -> Configuration {
     Configuration::load_from(&[cluster.conf_dir().to_owned()]).unwrap()
@@ -83,7 +83,7 @@ impl Application {
             if let Some(file) = self.token_file(attempt) {
                 return Credentials::read(&file).unwrap();
             }
-            assert!(began.elapsed() < PATIENCE, "{} has no attempt {attempt}", self.id);
+            assert!(began.elapsed() < TIMEOUT, "{} has no attempt {attempt}", self.id);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -133,7 +133,7 @@ impl Master {
             if let Some(found) = find(self.heartbeat().await) {
                 return found;
             }
-            assert!(began.elapsed() < PATIENCE, "nothing came");
+            assert!(began.elapsed() < TIMEOUT, "nothing came");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -11,18 +11,18 @@ use flink_graph::PartitionId;
 use flink_protocol::task_manager::{FailureKind, TaskFailure};
 
 use super::RemoteChannel;
+use super::endpoint::{ConnectionEndpoint, ConnectionError, ConnectionSettings};
 use super::frame::{CONNECTION_CHANNEL, Element, Failure, Frame, Hello, PartitionRequest};
 use super::liveness::{Liveness, Probe};
 use super::mailbox::{Command, Mailbox, OpenChannel, SharedChannel};
 use super::server::EVENT_OVERDRAFT;
-use super::side::{ConnectionError, Side, Terms};
 
 /// Bytes of frames that wait for a producer's worker that does not read them.
 const MAX_OUTGOING: usize = 16 << 20;
 
 /// The consumer's side of one connection.
 pub struct ClientConnection {
-    terms: Arc<Terms>,
+    terms: Arc<ConnectionSettings>,
     /// Who is at the other end, for messages.
     peer: String,
     phase: Phase,
@@ -81,7 +81,7 @@ impl Inbound {
 impl ClientConnection {
     /// A connection to the worker that `peer` names (in messages), which serves `mailbox`.
     #[must_use]
-    pub fn new(terms: Arc<Terms>, peer: String, mailbox: Arc<Mailbox>, now: Duration) -> Self {
+    pub fn new(terms: Arc<ConnectionSettings>, peer: String, mailbox: Arc<Mailbox>, now: Duration) -> Self {
         let mut outgoing = Vec::new();
         Frame::Hello(terms.hello.clone()).encode(&mut outgoing);
         Self {
@@ -193,7 +193,7 @@ impl ClientConnection {
     }
 }
 
-impl Side for ClientConnection {
+impl ConnectionEndpoint for ClientConnection {
     fn on_frame(&mut self, now: Duration, frame: Frame) -> Result<(), ConnectionError> {
         self.liveness.heard(now);
         match frame {

@@ -17,11 +17,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::client::ClientConnection;
+use super::connection_task::{Driver, Signal};
 use super::decoder::{FrameDecoder, SegmentPool};
-use super::driver::{Driver, Signal};
+use super::endpoint::{ConnectionEndpoint, ConnectionError, ConnectionSettings, Wake, lock};
 use super::mailbox::{ChannelHandle, Mailbox};
 use super::server::ServerConnection;
-use super::side::{ConnectionError, Side, Terms, Wake, lock};
 use super::tls::{DataPlaneTls, TlsSession};
 use super::wire::{Traffic, Wire};
 use super::{PartitionDirectory, RemoteChannel};
@@ -47,7 +47,7 @@ pub struct DataPlaneConfig {
     /// Ports to listen on: the first free one.
     pub ports: PortRange,
     /// Who this worker is, and the limits of its connections.
-    pub terms: Terms,
+    pub terms: ConnectionSettings,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
     /// Threads of the network where no runtime is given.
@@ -59,7 +59,7 @@ pub struct DataPlaneConfig {
 impl DataPlaneConfig {
     /// The defaults, on a free port of `bind_host`.
     #[must_use]
-    pub fn new(bind_host: &str, terms: Terms) -> Self {
+    pub fn new(bind_host: &str, terms: ConnectionSettings) -> Self {
         let bind_host = bind_host.trim_matches(['[', ']']).to_owned();
         let ports = PortRange::default();
         Self { bind_host, ports, terms, connect_timeout: Duration::from_secs(10), threads: 1, runtime: None }
@@ -95,7 +95,7 @@ pub struct DataPlane {
 }
 
 struct Shared {
-    terms: Arc<Terms>,
+    terms: Arc<ConnectionSettings>,
     connect_timeout: Duration,
     tls: Option<DataPlaneTls>,
     runtime: Handle,

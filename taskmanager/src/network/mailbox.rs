@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use flink_graph::PartitionId;
 
 use super::RemoteChannel;
-use super::side::{Wake, lock};
+use super::endpoint::{Wake, lock};
 
 /// What a consumer said.
 pub(super) enum Command {

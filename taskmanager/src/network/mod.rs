@@ -13,7 +13,7 @@ pub mod frame;
 pub mod decoder;
 
 /// What the two sides of a connection have in common.
-pub mod side;
+pub mod endpoint;
 
 /// Whether the peer is still there.
 mod liveness;
@@ -37,7 +37,7 @@ pub mod tls;
 mod wire;
 
 /// Moves one side of a connection and its socket.
-mod driver;
+mod connection_task;
 
 /// The sockets of a worker: listening, connecting, sharing connections.
 pub mod connection;

@@ -20,11 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::endpoint::{ConnectionEndpoint, ConnectionError, ConnectionSettings, Wake, lock};
 use super::frame::{
     ChannelFailure, ELEMENT_PREFIX_SIZE, Failure, Frame, HEADER_SIZE, PartitionRequest, begin_element, finish_element,
 };
 use super::liveness::{Liveness, Probe};
-use super::side::{ConnectionError, Side, Terms, Wake, lock};
 use super::{OpenError, PartitionDirectory, ReadOutcome, SubpartitionView};
 
 /// Number of events that may be sent on a channel ahead of its credit.
@@ -35,13 +35,13 @@ const MAX_CONTROL_BACKLOG: usize = 16 << 20;
 
 /// The producer's side of one connection.
 pub struct ServerConnection {
-    terms: Arc<Terms>,
+    terms: Arc<ConnectionSettings>,
     directory: Arc<dyn PartitionDirectory>,
     phase: Phase,
     channels: BTreeMap<u32, Outbound>,
     /// Channels whose turn comes, each once.
     ready: VecDeque<u32>,
-    called: Arc<Called>,
+    called: Arc<ReadyChannels>,
     waiting: Vec<Waiting>,
     /// Control frames to be sent before the next element.
     control: Vec<u8>,
@@ -59,11 +59,11 @@ struct Outbound {
     view: Arc<dyn SubpartitionView>,
     credit: i64,
     sequence: u32,
-    turn: Turn,
+    turn: ChannelState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum ChannelState {
     Ready,
     AwaitingData,
     AwaitingCredit,
@@ -77,20 +77,20 @@ struct Waiting {
 /// What became of a channel's turn.
 enum Outcome {
     Sent,
-    Paused(Turn),
+    Paused(ChannelState),
     Ended { reason: String },
     Failed { reason: String },
 }
 
 /// What producer threads note for the connection.
-struct Called {
+struct ReadyChannels {
     /// Channels whose views have something again.
     channels: Mutex<BTreeSet<u32>>,
     partition_added: AtomicBool,
     wake: Wake,
 }
 
-impl Called {
+impl ReadyChannels {
     fn note_channel(&self, channel: u32) {
         let first = {
             let mut channels = lock(&self.channels);
@@ -120,7 +120,12 @@ impl Called {
 impl ServerConnection {
     /// A connection that was accepted. `wake` is called when views have something.
     #[must_use]
-    pub fn new(terms: Arc<Terms>, directory: Arc<dyn PartitionDirectory>, wake: Wake, now: Duration) -> Self {
+    pub fn new(
+        terms: Arc<ConnectionSettings>,
+        directory: Arc<dyn PartitionDirectory>,
+        wake: Wake,
+        now: Duration,
+    ) -> Self {
         Self {
             phase: Phase::AwaitingHello { deadline: now + terms.handshake_timeout },
             liveness: Liveness::new(terms.idle_timeout, now),
@@ -128,7 +133,11 @@ impl ServerConnection {
             directory,
             channels: BTreeMap::new(),
             ready: VecDeque::new(),
-            called: Arc::new(Called { channels: Mutex::default(), partition_added: AtomicBool::new(false), wake }),
+            called: Arc::new(ReadyChannels {
+                channels: Mutex::default(),
+                partition_added: AtomicBool::new(false),
+                wake,
+            }),
             waiting: Vec::new(),
             control: Vec::new(),
         }
@@ -182,8 +191,12 @@ impl ServerConnection {
 
     fn open(&mut self, request: &PartitionRequest, view: Arc<dyn SubpartitionView>) {
         let (channel, called) = (request.channel, Arc::clone(&self.called));
-        let outbound =
-            Outbound { view: Arc::clone(&view), credit: request.credit.into(), sequence: 0, turn: Turn::AwaitingData };
+        let outbound = Outbound {
+            view: Arc::clone(&view),
+            credit: request.credit.into(),
+            sequence: 0,
+            turn: ChannelState::AwaitingData,
+        };
         self.channels.insert(channel, outbound);
         view.set_listener(Arc::new(move || called.note_channel(channel)));
         // A view may have had elements before anyone listened: its first turn finds out.
@@ -196,8 +209,8 @@ impl ServerConnection {
 
     fn make_ready(&mut self, channel: u32) {
         let Some(outbound) = self.channels.get_mut(&channel) else { return };
-        if outbound.turn != Turn::Ready {
-            outbound.turn = Turn::Ready;
+        if outbound.turn != ChannelState::Ready {
+            outbound.turn = ChannelState::Ready;
             self.ready.push_back(channel);
         }
     }
@@ -206,7 +219,7 @@ impl ServerConnection {
         // A channel may have ended while the credit was on its way.
         let Some(outbound) = self.channels.get_mut(&channel) else { return };
         outbound.credit = outbound.credit.saturating_add(credit.into());
-        if outbound.turn == Turn::AwaitingCredit {
+        if outbound.turn == ChannelState::AwaitingCredit {
             self.make_ready(channel);
         }
     }
@@ -262,7 +275,7 @@ impl Outbound {
     fn send_one(&mut self, channel: u32, out: &mut Vec<u8>, max_element: usize) -> Outcome {
         let may_send = self.credit > 0 || (self.credit > -EVENT_OVERDRAFT && self.view.is_event_next());
         if !may_send {
-            return Outcome::Paused(Turn::AwaitingCredit);
+            return Outcome::Paused(ChannelState::AwaitingCredit);
         }
         let start = begin_element(out, channel, self.sequence);
         let outcome = self.view.read_next(out);
@@ -271,7 +284,7 @@ impl Outbound {
             ReadOutcome::Event { last } => (true, last),
             ReadOutcome::Empty => {
                 out.truncate(start);
-                return Outcome::Paused(Turn::AwaitingData);
+                return Outcome::Paused(ChannelState::AwaitingData);
             }
             ReadOutcome::Failed(reason) => {
                 out.truncate(start);
@@ -297,7 +310,7 @@ fn too_large(size: usize, limit: usize) -> String {
     )
 }
 
-impl Side for ServerConnection {
+impl ConnectionEndpoint for ServerConnection {
     fn on_frame(&mut self, now: Duration, frame: Frame) -> Result<(), ConnectionError> {
         self.liveness.heard(now);
         match frame {

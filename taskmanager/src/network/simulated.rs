@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::client::ClientConnection;
 use super::decoder::{FrameDecoder, SegmentPool};
+use super::endpoint::{ConnectionEndpoint, ConnectionError, ConnectionSettings, Wake};
 use super::mailbox::Mailbox;
 use super::server::ServerConnection;
-use super::side::{ConnectionError, Side, Terms, Wake};
 use super::{PartitionDirectory, frame::FrameError};
 
 /// How a simulated link behaves.
@@ -47,7 +47,7 @@ pub struct SimulatedLink {
 }
 
 struct End {
-    side: Box<dyn Side>,
+    side: Box<dyn ConnectionEndpoint>,
     decoder: FrameDecoder,
     awake: Arc<AtomicBool>,
     outgoing: Vec<u8>,
@@ -59,7 +59,7 @@ struct End {
 }
 
 impl End {
-    fn new(side: Box<dyn Side>, decoder: FrameDecoder, awake: Arc<AtomicBool>) -> Self {
+    fn new(side: Box<dyn ConnectionEndpoint>, decoder: FrameDecoder, awake: Arc<AtomicBool>) -> Self {
         let travelling = VecDeque::new();
         Self { side, decoder, awake, outgoing: Vec::new(), travelling, in_flight: 0, peak: 0 }
     }
@@ -96,8 +96,8 @@ impl SimulatedLink {
     /// partition that is added later is told by [`on_partition_added`](Self::on_partition_added).
     #[must_use]
     pub fn connect(
-        consumer: Arc<Terms>,
-        producer: Arc<Terms>,
+        consumer: Arc<ConnectionSettings>,
+        producer: Arc<ConnectionSettings>,
         directory: Arc<dyn PartitionDirectory>,
         options: LinkOptions,
         now: Duration,

@@ -13,7 +13,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus, WriteTr
 use rustls::{ClientConfig, ServerConfig};
 
 use super::decoder::FrameDecoder;
-use super::side::ConnectionError;
+use super::endpoint::ConnectionError;
 
 /// Plain bytes that are encrypted at once.
 const SEAL_PIECE: usize = 64 * 1024;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::decoder::FrameDecoder;
-use super::side::{ConnectionError, Side};
+use super::endpoint::{ConnectionEndpoint, ConnectionError};
 use super::tls::TlsSession;
 
 /// Frames are pulled until this much waits to be sent.
@@ -85,7 +85,7 @@ impl Wire {
     }
 
     /// Pulls frames from `side` when there is room for them. `false`: nothing is to be sent.
-    pub(super) fn pull(&mut self, side: &mut dyn Side) -> Result<bool, ConnectionError> {
+    pub(super) fn pull(&mut self, side: &mut dyn ConnectionEndpoint) -> Result<bool, ConnectionError> {
         if self.is_open() && self.plain.len() - self.plain_start < LOW_WATER {
             self.plain.drain(..self.plain_start);
             self.plain_start = 0;

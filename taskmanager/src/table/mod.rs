@@ -67,12 +67,12 @@ impl<'a, V> VacantEntry<'a, V> {
 }
 
 impl<V> KeyedTable<V> {
-    const SMALLEST: usize = 64;
+    const MIN_SEGMENT_SLOTS: usize = 64;
 
     /// Slots from which a segment is split instead of doubled: a few microseconds of work.
-    const LARGEST: usize = {
+    const MAX_SEGMENT_SLOTS: usize = {
         let mut slots = 2048;
-        while slots > Self::SMALLEST && Segment::<V>::bytes(slots) > 1 << 17 {
+        while slots > Self::MIN_SEGMENT_SLOTS && Segment::<V>::bytes(slots) > 1 << 17 {
             slots /= 2;
         }
         slots
@@ -138,8 +138,8 @@ impl<V> KeyedTable<V> {
     #[inline(never)]
     fn make_room(&mut self, hash: u64, hash_of: &impl Fn(&V) -> u64) {
         let full = self.segment(hash);
-        if full.slots() < Self::LARGEST || !self.can_split(full) {
-            let larger = self.new_segment((full.slots() * 2).max(Self::SMALLEST), full.depth);
+        if full.slots() < Self::MAX_SEGMENT_SLOTS || !self.can_split(full) {
+            let larger = self.new_segment((full.slots() * 2).max(Self::MIN_SEGMENT_SLOTS), full.depth);
             self.replace(full, hash, [larger; 2], hash_of);
         } else {
             let halves = [(); 2].map(|()| self.new_segment(full.slots(), full.depth + 1));
@@ -162,7 +162,8 @@ impl<V> KeyedTable<V> {
 
     fn new_segment(&mut self, slots: usize, depth: u32) -> Segment<V> {
         let bytes = Segment::<V>::bytes(slots);
-        let memory = if slots == Self::LARGEST { self.slabs.take_usual(bytes) } else { self.slabs.take_one(bytes) };
+        let memory =
+            if slots == Self::MAX_SEGMENT_SLOTS { self.slabs.take_usual(bytes) } else { self.slabs.take_one(bytes) };
         // SAFETY: the slabs give each piece to one segment, and live as long as the table.
         unsafe { Segment::new(memory, slots, depth) }
     }
@@ -185,7 +186,7 @@ impl<V> KeyedTable<V> {
         for entry in (first..self.directory.len()).step_by(step) {
             self.directory[entry] = half(entry);
         }
-        if old.slots() == Self::LARGEST {
+        if old.slots() == Self::MAX_SEGMENT_SLOTS {
             self.slabs.give_back(old);
         }
     }

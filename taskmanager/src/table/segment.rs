@@ -265,7 +265,7 @@ impl<V> Segment<V> {
 const HUGE_PAGE: usize = 2 << 20;
 
 /// Most bytes that a table takes in advance.
-const LARGEST_SLAB: usize = 4 * HUGE_PAGE;
+const MAX_SLAB_BYTES: usize = 4 * HUGE_PAGE;
 
 struct Slab {
     memory: NonNull<u8>,
@@ -300,7 +300,7 @@ impl Slabs {
         }
         let (memory, left) = self.rest.take().filter(|(_, left)| *left >= bytes).unwrap_or_else(|| {
             // As much as there is already; huge pages as soon as they do not make a small table several times as large.
-            let size = self.bytes.clamp(bytes, LARGEST_SLAB.max(bytes));
+            let size = self.bytes.clamp(bytes, MAX_SLAB_BYTES.max(bytes));
             let size = if self.bytes < HUGE_PAGE / 4 { size } else { size.next_multiple_of(HUGE_PAGE) };
             (self.new_slab(size), size)
         });

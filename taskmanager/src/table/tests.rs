@@ -73,7 +73,7 @@ fn a_step_of_growth_moves_one_segment() {
         most = most.max(moved.get());
     }
     assert_eq!(table.len(), 200_000);
-    assert!(most > 0 && most <= KeyedTable::<u64>::LARGEST, "{most} values were moved for one record");
+    assert!(most > 0 && most <= KeyedTable::<u64>::MAX_SEGMENT_SLOTS, "{most} values were moved for one record");
     assert!(table.table_bytes() < 200_000 * 2 * KeyedTable::<u64>::BYTES_A_KEY, "{} bytes", table.table_bytes());
 }
 
@@ -126,7 +126,7 @@ fn each_value_is_dropped_once() {
 #[test]
 fn wide_values_are_counted_too() {
     let mut table = KeyedTable::<[u64; 100]>::default();
-    const { assert!(KeyedTable::<[u64; 100]>::LARGEST < 256) };
+    const { assert!(KeyedTable::<[u64; 100]>::MAX_SEGMENT_SLOTS < 256) };
     for key in (0..5000_u64).chain(0..5000) {
         match table.entry(key.key_hash(), |value| value[0] == key, |value| value[0].key_hash()) {
             Entry::Occupied(value) => value[99] += 1,

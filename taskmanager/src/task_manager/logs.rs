@@ -8,8 +8,8 @@ use flink_protocol::overview::LogPiece;
 const PIECE: usize = 256 << 10;
 
 /// Lines of a worker's last words, and their bytes.
-const LAST_LINES: usize = 20;
-const LAST_BYTES: usize = 4 << 10;
+const TAIL_LINES: usize = 20;
+const TAIL_BYTES: usize = 4 << 10;
 
 /// What a worker writes, bounded on disk: the first half of the limit is kept, and of the rest the last part, in two
 /// segments that take turns. Offsets count all bytes ever written, so that a reader sees what was left out.
@@ -155,20 +155,20 @@ pub struct LastWords(Vec<u8>);
 impl LastWords {
     /// Takes what was written.
     pub fn write(&mut self, bytes: &[u8]) {
-        let kept = &bytes[bytes.len().saturating_sub(LAST_BYTES)..];
+        let kept = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
         self.0.extend_from_slice(kept);
-        if self.0.len() > 4 * LAST_BYTES {
-            self.0.drain(..self.0.len() - LAST_BYTES);
+        if self.0.len() > 4 * TAIL_BYTES {
+            self.0.drain(..self.0.len() - TAIL_BYTES);
         }
     }
 
     /// The last lines.
     #[must_use]
     pub fn text(&self) -> String {
-        let bytes = &self.0[self.0.len().saturating_sub(LAST_BYTES)..];
+        let bytes = &self.0[self.0.len().saturating_sub(TAIL_BYTES)..];
         let text = String::from_utf8_lossy(bytes);
         let lines: Vec<&str> = text.trim_end().lines().collect();
-        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+        lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
     }
 }
 
@@ -244,8 +244,8 @@ mod tests {
             words.write(format!("line {number}\n").as_bytes());
         }
         assert!(words.text().starts_with("line 9980\n") && words.text().ends_with("line 9999"));
-        assert!(words.0.len() <= 4 * LAST_BYTES);
+        assert!(words.0.len() <= 4 * TAIL_BYTES);
         words.write(&[b'x'; 100_000]);
-        assert_eq!(words.text().len(), LAST_BYTES);
+        assert_eq!(words.text().len(), TAIL_BYTES);
     }
 }

@@ -69,7 +69,7 @@ impl WorkerLauncher for ProcessLauncher {
         let ours = ours.set_nonblocking(true).and_then(|()| UnixStream::from_std(ours));
         let stream = ours.map_err(|error| format!("cannot use the socket pair: {error}"))?;
         let pid = child.id().ok_or("the program ended at once")?;
-        give_up_first(pid);
+        prefer_for_oom_kill(pid);
         let (messages, queue) = mpsc::channel(WORKER_QUEUE);
         let supervised = Supervised { child, pid, log: launch.log, events };
         tokio::spawn(supervised.run(stream, queue, ToWorker::Start(launch.start), self.frame_limit));
@@ -129,7 +129,7 @@ fn spawn_when_not_busy(command: &mut Command) -> io::Result<Child> {
 }
 
 /// When the host runs out of memory, the kernel ends a worker before anything else.
-fn give_up_first(pid: u32) {
+fn prefer_for_oom_kill(pid: u32) {
     let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000");
 }
 

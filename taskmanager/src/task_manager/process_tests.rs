@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use super::{InMemoryConnector, JobManagerLink, ProcessLauncher, TaskManagerError, TaskManagerProcess};
 
 const JOB: JobId = JobId::from_u128(7);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A TaskManager with its JobManager played by the test.
 struct Bench {
@@ -82,7 +82,7 @@ impl Bench {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, waiting).await.expect("the message comes in time")
+        tokio::time::timeout(TIMEOUT, waiting).await.expect("the message comes in time")
     }
 
     async fn start_worker(&mut self) {
@@ -135,7 +135,7 @@ impl Bench {
         self.expect(|message| matches!(message, ToJobManager::DisconnectTaskManager { .. })).await;
         let (closed, _) = in_memory(1);
         drop(std::mem::replace(&mut self.link, closed));
-        let ended = tokio::time::timeout(PATIENCE, &mut self.running).await.expect("it ends").unwrap();
+        let ended = tokio::time::timeout(TIMEOUT, &mut self.running).await.expect("it ends").unwrap();
         assert!(ended.is_ok(), "{ended:?}");
         let left = std::fs::read_dir(self.folder.path()).unwrap().count();
         assert_eq!(left, 0, "its folder is removed");

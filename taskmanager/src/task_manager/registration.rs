@@ -10,10 +10,10 @@ use super::resend::Resend;
 use super::state_machine::TaskManagerCore;
 
 /// So long after its start a task is young.
-const YOUNG: Duration = Duration::from_secs(10);
+const YOUNG_TASK_AGE: Duration = Duration::from_secs(10);
 
 /// Heartbeats about young tasks come no faster than this.
-const LEAST_PAUSE: Duration = Duration::from_millis(100);
+const MIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// ```text
 ///              AcknowledgeRegistration
@@ -210,8 +210,8 @@ impl TaskManagerCore {
     /// Shorter while a task is young: whoever watches a short job, or the beginning of a long one, sees fresh figures.
     fn pause_between_heartbeats(&self, now: Duration) -> Duration {
         let interval = self.config.heartbeat_interval;
-        let young = self.tasks.values().any(|task| now < task.submitted + YOUNG);
-        if young { (interval / 8).max(LEAST_PAUSE.min(interval)) } else { interval }
+        let young = self.tasks.values().any(|task| now < task.submitted + YOUNG_TASK_AGE);
+        if young { (interval / 8).max(MIN_PAUSE.min(interval)) } else { interval }
     }
 
     fn heartbeat_report(&self) -> TaskManagerReport {

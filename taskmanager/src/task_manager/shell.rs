@@ -37,7 +37,7 @@ const KEPT_LOGS: usize = 16;
 const MEMORY_WATCH: Duration = Duration::from_millis(200);
 
 /// Longest wait for the last messages to leave, and for killed workers to be gone.
-const LAST_WAIT: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Puts a Hadoop token file where this process and its workers read tokens for file systems.
 pub type TokenStore = Box<dyn FnMut(&[u8]) -> Result<(), String> + Send>;
@@ -191,7 +191,7 @@ impl TaskManagerProcess {
 
 /// A worker that was started.
 #[derive(Debug)]
-struct Supervision {
+struct WorkerHandle {
     job: JobId,
     control: WorkerControl,
     directory: PathBuf,
@@ -217,7 +217,7 @@ struct Shell {
     events: mpsc::Sender<Event>,
     /// Events that actions of the shell itself have caused.
     pending: VecDeque<Event>,
-    workers: BTreeMap<WorkerId, Supervision>,
+    workers: BTreeMap<WorkerId, WorkerHandle>,
     logs: VecDeque<(JobId, SharedLog)>,
     worker_logs: PathBuf,
     artifacts: ArtifactCache,
@@ -443,7 +443,7 @@ impl Shell {
         let events = WorkerEvents::new(worker, self.events.clone());
         let control = self.launcher.launch(launch, events)?;
         tracing::info!(%job, worker = worker.0, pid = control.pid, "worker started");
-        self.workers.insert(worker, Supervision { job, control, directory, killed_because: None });
+        self.workers.insert(worker, WorkerHandle { job, control, directory, killed_because: None });
         Ok(())
     }
 
@@ -517,10 +517,10 @@ impl Shell {
     async fn finish(mut self, mut events: mpsc::Receiver<Event>) -> Result<(), TaskManagerError> {
         if let Some(JobManagerLink { mut incoming, outgoing }) = self.link.take() {
             drop(outgoing);
-            let _ = tokio::time::timeout(LAST_WAIT, async { while incoming.recv().await.is_some() {} }).await;
+            let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, async { while incoming.recv().await.is_some() {} }).await;
         }
         self.workers.values().for_each(|worker| (worker.control.kill)());
-        let _ = tokio::time::timeout(LAST_WAIT, async {
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, async {
             while !self.workers.is_empty() {
                 if let Some(Event::WorkerExited { worker, .. }) = events.recv().await {
                     self.workers.remove(&worker);

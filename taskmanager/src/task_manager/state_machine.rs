@@ -71,7 +71,7 @@ impl TaskManagerCore {
             Event::FromJobManager(envelope) => self.job_manager_says(now, envelope),
             Event::ArtifactFound { sha256, present } => self.artifact_found(now, &sha256, present),
             Event::ArtifactStored { sha256, result } => self.artifact_stored(now, &sha256, result),
-            Event::FromWorker { worker, message } => self.worker_says(now, worker, message),
+            Event::FromWorker { worker, message } => self.on_worker_message(now, worker, message),
             Event::WorkerExited { worker, reason } => self.worker_exited(now, worker, &reason),
             Event::Statistics(statistics) => self.statistics = statistics,
             Event::TokensStored { epoch, version } => self.tokens_stored(epoch, version),
@@ -196,7 +196,7 @@ impl TaskManagerCore {
         }
     }
 
-    fn worker_says(&mut self, now: Duration, id: WorkerId, message: FromWorker) {
+    fn on_worker_message(&mut self, now: Duration, id: WorkerId, message: FromWorker) {
         let Some(job) = self.job_of(id) else { return };
         match message {
             FromWorker::Started { protocol_version, data_address } => {

@@ -47,7 +47,7 @@ impl Bench {
     fn working() -> Self {
         let mut bench = Self::registered();
         assert_eq!(bench.jm_says(start_worker(None)), ["spawn 0"]);
-        assert_eq!(bench.worker_says(0, started()), ["jm WorkerStarted"]);
+        assert_eq!(bench.on_worker_message(0, started()), ["jm WorkerStarted"]);
         assert!(bench.jm_says(ToTaskManager::WorkerStartedAcknowledged { job: JOB }).is_empty());
         bench
     }
@@ -73,7 +73,7 @@ impl Bench {
         self.event(Event::FromJobManager(Envelope { epoch, message }))
     }
 
-    fn worker_says(&mut self, worker: u64, message: FromWorker) -> Vec<String> {
+    fn on_worker_message(&mut self, worker: u64, message: FromWorker) -> Vec<String> {
         self.event(Event::FromWorker { worker: WorkerId(worker), message })
     }
 
@@ -90,7 +90,7 @@ impl Bench {
 
     /// A worker's report of a state, and its acknowledgement.
     fn state(&mut self, subtask: u32, state: ExecutionState) {
-        let reported = self.worker_says(0, changed(subtask, state));
+        let reported = self.on_worker_message(0, changed(subtask, state));
         assert_eq!(reported, [format!("jm {state} {subtask}")]);
         assert!(self.acknowledge_state(subtask, state, true).is_empty());
     }
@@ -335,7 +335,7 @@ fn a_started_worker_is_told_of_until_acknowledged() {
     let mut bench = Bench::registered();
     bench.jm_says(start_worker(None));
     assert!(bench.jm_says(start_worker(None)).is_empty(), "it starts already");
-    assert_eq!(bench.worker_says(0, started()), ["jm WorkerStarted"]);
+    assert_eq!(bench.on_worker_message(0, started()), ["jm WorkerStarted"]);
     assert_eq!(bench.pass(seconds(2)), ["jm WorkerStarted", "jm WorkerStarted"]);
     bench.jm_says(ToTaskManager::WorkerStartedAcknowledged { job: JOB });
     assert!(bench.pass(seconds(10)).is_empty());
@@ -356,7 +356,7 @@ fn workers_that_do_not_start_are_given_up() {
 
     let mut bench = Bench::registered();
     bench.jm_says(start_worker(None));
-    assert!(bench.worker_says(0, FromWorker::Refused { reason: "another graph".into() }).is_empty());
+    assert!(bench.on_worker_message(0, FromWorker::Refused { reason: "another graph".into() }).is_empty());
     assert_eq!(bench.pass(seconds(6)), ["kill 0"], "it should have ended by itself");
     let lost = bench.raw(exited(0));
     let Action::SendToJobManager(Envelope { message, .. }) = &lost[0] else { panic!("{lost:?}") };
@@ -365,7 +365,7 @@ fn workers_that_do_not_start_are_given_up() {
 
     let mut bench = Bench::registered();
     bench.jm_says(start_worker(None));
-    bench.worker_says(0, FromWorker::Started { protocol_version: 99, data_address: String::new() });
+    bench.on_worker_message(0, FromWorker::Started { protocol_version: 99, data_address: String::new() });
     assert_eq!(bench.event(exited(0)), ["jm WorkerLost"], "built with another version");
 }
 
@@ -381,8 +381,8 @@ fn a_lost_worker_takes_its_tasks_along() {
     assert!(bench.pass(seconds(5)).is_empty());
     // A new worker of the job has another name, and what the old one said late does not count for it.
     assert_eq!(bench.jm_says(start_worker(None)), ["spawn 1"]);
-    assert!(bench.worker_says(0, started()).is_empty());
-    assert_eq!(bench.worker_says(1, started()), ["jm WorkerStarted"]);
+    assert!(bench.on_worker_message(0, started()).is_empty());
+    assert_eq!(bench.on_worker_message(1, started()), ["jm WorkerStarted"]);
 }
 
 #[test]
@@ -403,22 +403,22 @@ fn a_worker_stops_or_is_killed() {
 fn states_are_reported_until_acknowledged() {
     let mut bench = Bench::working();
     bench.jm_says(submit(0));
-    assert_eq!(bench.worker_says(0, changed(0, ExecutionState::Initializing)), ["jm INITIALIZING 0"]);
-    assert_eq!(bench.worker_says(0, changed(0, ExecutionState::Running)), ["jm RUNNING 0"]);
+    assert_eq!(bench.on_worker_message(0, changed(0, ExecutionState::Initializing)), ["jm INITIALIZING 0"]);
+    assert_eq!(bench.on_worker_message(0, changed(0, ExecutionState::Running)), ["jm RUNNING 0"]);
     assert!(bench.acknowledge_state(0, ExecutionState::Initializing, true).is_empty(), "an older state");
     assert_eq!(bench.pass(seconds(2)), ["jm RUNNING 0", "jm RUNNING 0"]);
     bench.acknowledge_state(0, ExecutionState::Running, true);
     assert!(bench.pass(seconds(10)).is_empty());
-    assert!(bench.worker_says(0, changed(0, ExecutionState::Deploying)).is_empty(), "a life goes forward");
+    assert!(bench.on_worker_message(0, changed(0, ExecutionState::Deploying)).is_empty(), "a life goes forward");
     bench.state(0, ExecutionState::Finished);
-    assert!(bench.worker_says(0, changed(0, ExecutionState::Failed)).is_empty());
+    assert!(bench.on_worker_message(0, changed(0, ExecutionState::Failed)).is_empty());
 }
 
 #[test]
 fn an_execution_that_the_job_manager_does_not_know_ends_in_silence() {
     let mut bench = Bench::running();
     assert_eq!(bench.acknowledge_state(0, ExecutionState::Running, false), ["w0 CancelTask"]);
-    assert!(bench.worker_says(0, changed(0, ExecutionState::Canceled)).is_empty());
+    assert!(bench.on_worker_message(0, changed(0, ExecutionState::Canceled)).is_empty());
     assert_eq!(bench.core.running().count(), 0);
 }
 
@@ -472,11 +472,11 @@ fn splits_are_asked_for_until_they_come() {
     let answer = |request| ToTaskManager::NextInputSplit { attempt: attempt(0), request, split: Some(split.clone()) };
     let want = |request| FromWorker::RequestNextInputSplit { attempt: attempt(0), request };
     let mut bench = Bench::running();
-    assert_eq!(bench.worker_says(0, want(0)), ["jm split 0"]);
+    assert_eq!(bench.on_worker_message(0, want(0)), ["jm split 0"]);
     assert_eq!(bench.pass(Duration::from_millis(600)), ["jm split 0"]);
     assert_eq!(bench.jm_says(answer(0)), ["w0 NextInputSplit"]);
     assert!(bench.jm_says(answer(0)).is_empty(), "doubled");
-    assert_eq!(bench.worker_says(0, want(1)), ["jm split 1"]);
+    assert_eq!(bench.on_worker_message(0, want(1)), ["jm split 1"]);
     assert!(bench.jm_says(answer(0)).is_empty(), "late");
     assert_eq!(bench.jm_says(answer(1)), ["w0 NextInputSplit"]);
     assert!(bench.pass(seconds(5)).is_empty());
@@ -507,7 +507,7 @@ fn heartbeats_reconcile_both_sides() {
 fn heartbeats_carry_what_there_is() {
     let mut bench = Bench::running();
     let metrics = WorkerMetrics { tasks: Vec::new(), network_read_bytes: 5, network_written_bytes: 6 };
-    bench.worker_says(0, FromWorker::Metrics(metrics));
+    bench.on_worker_message(0, FromWorker::Metrics(metrics));
     bench.now += seconds(1);
     let actions = bench.raw(Event::Tick);
     let report = actions.iter().find_map(|action| match action {
@@ -573,9 +573,11 @@ fn newer_tokens_are_stored_and_named_in_heartbeats() {
 #[test]
 fn a_worker_speaks_only_for_its_own_tasks() {
     let mut bench = Bench::running();
-    assert!(bench.worker_says(5, changed(0, ExecutionState::Finished)).is_empty());
-    assert!(bench.worker_says(0, changed(3, ExecutionState::Finished)).is_empty());
-    assert!(bench.worker_says(0, FromWorker::RequestNextInputSplit { attempt: attempt(3), request: 0 }).is_empty());
+    assert!(bench.on_worker_message(5, changed(0, ExecutionState::Finished)).is_empty());
+    assert!(bench.on_worker_message(0, changed(3, ExecutionState::Finished)).is_empty());
+    assert!(
+        bench.on_worker_message(0, FromWorker::RequestNextInputSplit { attempt: attempt(3), request: 0 }).is_empty()
+    );
 }
 
 #[test]

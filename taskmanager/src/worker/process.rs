@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 
 use super::{Worker, WorkerNetwork};
 use crate::network::connection::{DataPlane, DataPlaneConfig};
+use crate::network::endpoint::ConnectionSettings;
 use crate::network::frame::Hello;
-use crate::network::side::Terms;
 use crate::network::tls::DataPlaneTls;
 use crate::operator::BoxError;
 use crate::partitions::Partitions;
@@ -108,7 +108,7 @@ impl WorkerProcess {
         let WorkerStart { job, host, bind_host, tls, .. } = &self.start;
         let configuration = configuration(&self.start);
         let worker = format!("worker {} on {host}", std::process::id());
-        let mut terms = Terms::new(Hello { job: job.graph.job_id, epoch: self.start.epoch, worker });
+        let mut terms = ConnectionSettings::new(Hello { job: job.graph.job_id, epoch: self.start.epoch, worker });
         terms.max_element = configuration.get(&options::MAX_RECORD_SIZE)?.bytes();
         terms.idle_timeout = configuration.get(&options::NETWORK_IDLE_TIMEOUT)?;
         let mut config = DataPlaneConfig::new(bind_host, terms);

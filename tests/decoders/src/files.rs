@@ -11,10 +11,10 @@ use flink_files::split::{CutOptions, cut};
 use flink_files::{FileSplit, InvalidUtf8, LineStatus, TextLineSplitReader, TextOptions};
 
 /// Longest line that is read here; also the bound on what an archive may unpack to in one line.
-const LONGEST_LINE: usize = 1 << 16;
+const MAX_LINE_LENGTH: usize = 1 << 16;
 
 /// Lines that are taken from one archive; a bomb goes on behind them.
-const MOST_LINES: usize = 1 << 16;
+const MAX_LINES: usize = 1 << 16;
 
 /// Files in memory, under `hostile:/NAME`, handed out in pieces of any size with pauses between.
 #[derive(Default)]
@@ -111,7 +111,7 @@ impl ReadHandle for Reading {
 
 fn read(reader: &mut TextLineSplitReader, split: FileSplit, lines: &mut Vec<String>) -> Result<(), FileError> {
     reader.start_split(split)?;
-    while lines.len() < MOST_LINES {
+    while lines.len() < MAX_LINES {
         if reader.for_each_line(7, |line| lines.push(line.to_owned()))? == LineStatus::SplitFinished {
             break;
         }
@@ -151,7 +151,7 @@ pub fn lines(input: &[u8]) {
     let Some((&[policy_number, split_size, block, piece], text)) = input.split_first_chunk::<4>() else { return };
     let invalid_utf8 = policy(policy_number);
     let whole = FILES.put("lines.txt", text, usize::from(piece) + 1);
-    let options = TextOptions { max_line_length: LONGEST_LINE, invalid_utf8, block_size: usize::from(block) };
+    let options = TextOptions { max_line_length: MAX_LINE_LENGTH, invalid_utf8, block_size: usize::from(block) };
     let mut reader = TextLineSplitReader::new(options, TaskWaker::new(|| ()));
     let (mut found, mut failed) = (Vec::new(), false);
     let size = u64::from(split_size) + 1;
@@ -184,7 +184,7 @@ pub fn archives(input: &[u8]) {
     let packed = if whole { pack(format, bytes) } else { bytes.to_vec() };
     let name = ["a.gz", "a.zst", "a.bz2"][usize::from(format)];
     let split = FILES.put(name, &packed, usize::from(piece) + 1);
-    let options = TextOptions { max_line_length: LONGEST_LINE, invalid_utf8: InvalidUtf8::Replace, block_size: 64 };
+    let options = TextOptions { max_line_length: MAX_LINE_LENGTH, invalid_utf8: InvalidUtf8::Replace, block_size: 64 };
     let mut reader = TextLineSplitReader::new(options, TaskWaker::new(|| ()));
     let mut found = Vec::new();
     let outcome = read(&mut reader, split, &mut found);
@@ -238,7 +238,7 @@ pub fn splits(input: &[u8]) {
     let text = b"one\ntwo\nthree";
     let mine = FILES.put("split.txt", text, 4);
     let wrong = FileSplit { uri: mine.uri, ..split };
-    let options = TextOptions { max_line_length: LONGEST_LINE, invalid_utf8: InvalidUtf8::Fail, block_size: 16 };
+    let options = TextOptions { max_line_length: MAX_LINE_LENGTH, invalid_utf8: InvalidUtf8::Fail, block_size: 16 };
     let mut reader = TextLineSplitReader::new(options, TaskWaker::new(|| ()));
     let mut found = Vec::new();
     let _ = read(&mut reader, wrong, &mut found);

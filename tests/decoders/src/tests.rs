@@ -8,7 +8,7 @@ use super::{TARGETS, Target};
 const ROUNDS: u64 = 4_000;
 
 /// Slow targets end sooner.
-const LONGEST: Duration = Duration::from_secs(20);
+const MAX_ROUND: Duration = Duration::from_secs(20);
 
 struct Random(u64);
 
@@ -78,8 +78,8 @@ fn check(target: &Target) {
     run(Vec::new());
     seeds.iter().cloned().for_each(run);
     for round in 0..rounds {
-        if began.elapsed() > LONGEST && rounds == ROUNDS {
-            println!("{}: {round} rounds in {LONGEST:?}", target.name);
+        if began.elapsed() > MAX_ROUND && rounds == ROUNDS {
+            println!("{}: {round} rounds in {MAX_ROUND:?}", target.name);
             break;
         }
         run(if round % 8 == 0 { random.bytes(120) } else { random.mutate(&seeds) });

@@ -10,10 +10,10 @@ mod crash;
 mod inherited;
 
 /// Passes on what a program prints.
-mod printed;
+mod output_relay;
 
 /// A child that does not outlive its parent.
-mod together;
+mod parent_death_signal;
 
 /// The program's file as the cluster knows it: hash and upload.
 mod artifact;
@@ -28,9 +28,9 @@ use crate::error::{ClientError, Exit, Result};
 
 pub(crate) use artifact::{describe, upload};
 pub(crate) use inherited::InheritedFile;
-pub(crate) use plan::{DrivenProgram, Planned, Planner, Said, cannot_start};
-pub(crate) use printed::StandardOutput;
-pub use together::die_together;
+pub(crate) use output_relay::StandardOutput;
+pub use parent_death_signal::kill_with_parent;
+pub(crate) use plan::{DrivenProgram, Planned, Planner, ProgramEvent, cannot_start};
 
 /// PROGRAM and everything behind it, untouched: an external subcommand takes all arguments that follow it as they are.
 #[derive(Debug, Clone, Subcommand)]

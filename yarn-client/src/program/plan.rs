@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 use super::Program;
 use super::crash::crashed;
 use super::inherited::InheritedFile;
-use super::printed::{StandardOutput, Target, pass_on};
-use super::together::die_together;
+use super::output_relay::{StandardOutput, Target, pass_on};
+use super::parent_death_signal::kill_with_parent;
 use crate::error::{ClientError, Result};
 use crate::output;
 
@@ -29,10 +29,10 @@ use crate::output;
 const NOTICE_AFTER: Duration = Duration::from_secs(10);
 
 /// A graph beyond this could not be sent either.
-const LARGEST_OUTCOME: u64 = 512 << 20;
+const MAX_OUTCOME_BYTES: u64 = 512 << 20;
 
 /// Time for the last words of a program that has ended; its own children may hold its streams open for ever.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const OUTPUT_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a program wants.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl Planner {
     }
 
     fn spawn(&self, command: &mut Command) -> Result<Child> {
-        die_together(command);
+        kill_with_parent(command);
         command.spawn().map_err(|error| cannot_start(&self.program, &error))
     }
 
@@ -151,7 +151,7 @@ impl Framed {
 
 /// What a program that is driven does next.
 #[derive(Debug)]
-pub(crate) enum Said {
+pub(crate) enum ProgramEvent {
     /// It asks for something, and waits for the answer.
     Asks(DriverRequest),
     /// It has ended.
@@ -177,7 +177,7 @@ pub(crate) struct DrivenProgram {
 
 impl DrivenProgram {
     /// What the program does next. Its way to its first job is limited; what it does between its jobs is its own affair.
-    pub(crate) async fn next(&mut self) -> Result<Said> {
+    pub(crate) async fn next(&mut self) -> Result<ProgramEvent> {
         if self.asked {
             return self.listen().await;
         }
@@ -195,25 +195,25 @@ impl DrivenProgram {
         }
     }
 
-    async fn listen(&mut self) -> Result<Said> {
+    async fn listen(&mut self) -> Result<ProgramEvent> {
         match self.socket.reader.read().await {
             Ok(Some(request)) => {
                 self.submitted |= matches!(request, DriverRequest::SubmitJob(_));
-                Ok(Said::Asks(request))
+                Ok(ProgramEvent::Asks(request))
             }
             Err(error @ FrameError::Wire(_)) => Err(unreadable_plan(&error)),
             Ok(None) | Err(_) => self.end().await,
         }
     }
 
-    async fn end(&mut self) -> Result<Said> {
+    async fn end(&mut self) -> Result<ProgramEvent> {
         let status = self.child.wait().await.map_err(|error| lost(&error))?;
         let last_words = match self.words.take() {
             Some(words) => words.all().await,
             None => String::new(),
         };
         let crash = (!status.success()).then(|| crashed(&self.program, status, &last_words, self.submitted));
-        Ok(Said::Ended { crash, last_words })
+        Ok(ProgramEvent::Ended { crash, last_words })
     }
 }
 
@@ -233,7 +233,7 @@ impl LastWords {
     async fn all(self) -> String {
         let mut last_words = Vec::new();
         for task in self.0.into_iter().flatten() {
-            if let Ok(Ok(last)) = tokio::time::timeout(LAST_WORDS, task).await {
+            if let Ok(Ok(last)) = tokio::time::timeout(OUTPUT_DRAIN_TIMEOUT, task).await {
                 last_words = last;
             }
         }
@@ -271,11 +271,11 @@ fn unreadable_plan(reason: &dyn std::error::Error) -> ClientError {
 /// What the program has left; nothing where it had no action.
 fn read_outcome(outcome: InheritedFile) -> Result<Option<PlanOutcome>> {
     let mut bytes = Vec::new();
-    outcome.into_file().take(LARGEST_OUTCOME + 1).read_to_end(&mut bytes).map_err(|error| unreadable_plan(&error))?;
+    outcome.into_file().take(MAX_OUTCOME_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable_plan(&error))?;
     match bytes.len() as u64 {
         0 => Ok(None),
-        1..=LARGEST_OUTCOME => wire::decode(&bytes).map(Some).map_err(|error| unreadable_plan(&error)),
-        _ => Err(Program::error(format!("the program's plan is larger than {LARGEST_OUTCOME} bytes"))),
+        1..=MAX_OUTCOME_BYTES => wire::decode(&bytes).map(Some).map_err(|error| unreadable_plan(&error)),
+        _ => Err(Program::error(format!("the program's plan is larger than {MAX_OUTCOME_BYTES} bytes"))),
     }
 }
 

@@ -9,7 +9,7 @@ use super::signals::{Signals, interrupted};
 use crate::connection::{Connection, unexpected};
 use crate::error::{ClientError, Exit, Result};
 use crate::output::{self, Format};
-use crate::program::{self, DrivenProgram, Planner, Program, Said};
+use crate::program::{self, DrivenProgram, Planner, Program, ProgramEvent};
 use crate::yarn::last_lines;
 
 /// Runs a program to its end, and its jobs on the cluster. `main` sees each job's result, a failure too, and may go on.
@@ -18,9 +18,9 @@ pub(super) async fn drive(run: &RemoteRun, planner: &Planner, program: &Program,
     let first = async { Ok(tokio::join!(driven.next(), program::describe(program), run.cluster.connect())) };
     let (said, artifact, connection) = signals.unless_interrupted(first).await?;
     let request = match said? {
-        Said::Asks(request) => request,
-        Said::Ended { crash: Some(crash), .. } => return Err(crash),
-        Said::Ended { crash: None, .. } => {
+        ProgramEvent::Asks(request) => request,
+        ProgramEvent::Ended { crash: Some(crash), .. } => return Err(crash),
+        ProgramEvent::Ended { crash: None, .. } => {
             no_job(program);
             return Ok(());
         }
@@ -66,9 +66,9 @@ impl Session<'_> {
                 () = self.signals.end_wanted(|| question(&self.jobs)) => return Err(self.interrupt().await),
             };
             match said {
-                Said::Asks(next) => request = next,
-                Said::Ended { crash: None, .. } => return self.finish().await,
-                Said::Ended { crash: Some(crash), last_words } => {
+                ProgramEvent::Asks(next) => request = next,
+                ProgramEvent::Ended { crash: None, .. } => return self.finish().await,
+                ProgramEvent::Ended { crash: Some(crash), last_words } => {
                     self.cancel_running().await;
                     return Err(match self.failure.take() {
                         Some((job, error)) => self.shown(job, error.told_in(&last_words)).await,

@@ -13,7 +13,7 @@ use crate::output;
 use crate::yarn::waiting::Reasons;
 
 /// Longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
 /// Shows a job until it has ended. Ctrl-C cancels it, once that is confirmed, and waits for its end; another one does not wait.
 pub(super) async fn follow(
@@ -102,7 +102,7 @@ async fn reconnect(cluster: &Cluster) -> Result<Connection> {
             Err(_) if Instant::now() + pause < until && !cluster.has_ended().await => tokio::time::sleep(pause).await,
             result => return result,
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 

@@ -16,15 +16,15 @@ use super::signals::{Signals, interrupted};
 use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::{ClientError, Exit, Result};
 use crate::output::{self, Format};
-use crate::program::{Planned, Planner, Program, Said, StandardOutput};
+use crate::program::{Planned, Planner, Program, ProgramEvent, StandardOutput};
 use crate::yarn::application::{Application, END_TIMEOUT, outcome};
 use crate::yarn::deployment::{Deployment, Timings, Work};
-use crate::yarn::ending::cancel_all;
 use crate::yarn::plan::{Kind, Plan};
+use crate::yarn::shutdown::cancel_all;
 use crate::yarn::{artifacts, diagnostics, last_lines, start};
 
 /// Pause between two questions for what has happened to an application.
-const PAUSE: Duration = Duration::from_millis(50);
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The same when nothing has happened for a while.
 const LONG_PAUSE: Duration = Duration::from_millis(500);
@@ -148,25 +148,25 @@ impl YarnRun {
                 }
             };
             match said {
-                Said::Asks(request) => {
+                ProgramEvent::Asks(request) => {
                     let response = jobs.answer(request).await;
                     if response.is_err() {
                         jobs.end_all().await;
                     }
                     driven.answer(&response?).await?;
                 }
-                Said::Ended { crash: Some(crash), last_words } => {
+                ProgramEvent::Ended { crash: Some(crash), last_words } => {
                     jobs.end_all().await;
                     return Err(match jobs.failure.take() {
                         Some(failure) => failure.shown(&last_words).await,
                         None => crash,
                     });
                 }
-                Said::Ended { crash: None, .. } if jobs.jobs.is_empty() => {
+                ProgramEvent::Ended { crash: None, .. } if jobs.jobs.is_empty() => {
                     no_job(program);
                     return Ok(());
                 }
-                Said::Ended { crash: None, .. } => return jobs.finish().await,
+                ProgramEvent::Ended { crash: None, .. } => return jobs.finish().await,
             }
         }
     }
@@ -251,7 +251,7 @@ impl Watch<'_> {
                 let failure = remote::tell_end(self.run.format, &name, &result).unwrap_or_else(Some);
                 self.failure = failure.map(|error| (result.job, error));
             }
-            Ok(None) => tokio::time::sleep(PAUSE).await,
+            Ok(None) => tokio::time::sleep(MIN_POLL_INTERVAL).await,
             // It ends, or another attempt takes over: the ResourceManager says which.
             Err(_) => tokio::time::sleep(LONG_PAUSE).await,
         }
@@ -327,7 +327,7 @@ async fn wait_for_end(application: &Application) -> Result<ApplicationReport> {
             return Ok(report);
         }
         // At the beginning much may happen soon; a job that runs for an hour need not be asked for twenty times a second.
-        let pause = if begun.elapsed() < Duration::from_secs(10) { PAUSE } else { LONG_PAUSE };
+        let pause = if begun.elapsed() < Duration::from_secs(10) { MIN_POLL_INTERVAL } else { LONG_PAUSE };
         tokio::time::sleep(pause).await;
     }
 }
@@ -351,7 +351,7 @@ async fn follow_one(cluster: &Cluster, told: &[JobId]) -> Result<Option<Followed
             progress.clear();
             return Ok(Some(Followed { name: job.name, result: result? }));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(MIN_POLL_INTERVAL).await;
     }
 }
 

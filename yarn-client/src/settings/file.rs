@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flink_graph::Configuration;
-use flink_graph::configuration_file::{FILE_NAMES, LARGEST_FILE, is_old_form, parse};
+use flink_graph::configuration_file::{FILE_NAMES, MAX_FILE_BYTES, is_old_form, parse};
 
 use crate::error::{ClientError, Result};
 
@@ -47,8 +47,8 @@ fn read_file(path: &Path) -> Result<Configuration> {
         ClientError::usage(format!("cannot read the configuration file {}", path.display())).because_text(what)
     };
     let size = fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
-    if size > LARGEST_FILE {
-        return Err(wrong(format!("it has {size} bytes; {LARGEST_FILE} is the most that is read")));
+    if size > MAX_FILE_BYTES {
+        return Err(wrong(format!("it has {size} bytes; {MAX_FILE_BYTES} is the most that is read")));
     }
     let bytes = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let text = String::from_utf8(bytes)

@@ -23,7 +23,7 @@ use crate::run::block_on;
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A line of readiness, or of a process's record, is shorter.
-const LONGEST_LINE: u64 = 64 << 10;
+const MAX_LINE_LENGTH: u64 = 64 << 10;
 
 /// Lines of a log that are shown when its process died.
 const LOG_LINES: usize = 12;
@@ -99,7 +99,7 @@ impl Starting {
     pub(super) async fn ready(&mut self) -> Result<Ready> {
         let Some(stdout) = self.child.stdout.take() else { return Err(self.died("it has no output")) };
         let mut line = String::new();
-        let mut reader = BufReader::new(stdout).take(LONGEST_LINE);
+        let mut reader = BufReader::new(stdout).take(MAX_LINE_LENGTH);
         match tokio::time::timeout(READY_TIMEOUT, reader.read_line(&mut line)).await {
             Err(_) => Err(self.died(&format!("it was not ready within {} s", READY_TIMEOUT.as_secs()))),
             Ok(Ok(1..)) => serde_json::from_str(&line).map_err(|error| self.died(&error.to_string())),
@@ -224,11 +224,11 @@ fn quoted(word: &str) -> String {
 
 /// The other end of [`start_on`].
 pub(super) fn for_another_host() -> Result<()> {
-    const LONGEST: u64 = 1 << 20;
+    const MAX_ANSWER_BYTES: u64 = 1 << 20;
     let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
-        .take(LONGEST)
+        .take(MAX_ANSWER_BYTES)
         .read_to_end(&mut bytes)
         .map_err(|error| ClientError::failed("cannot read what to launch").because(&error))?;
     let launch: TaskManagerLaunch = serde_json::from_slice(&bytes).map_err(|error| {

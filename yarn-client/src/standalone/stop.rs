@@ -17,7 +17,7 @@ const TERM_TIMEOUT: Duration = Duration::from_secs(10);
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// First and longest pause before it is looked again whether a process has ended.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+const POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
 
 /// Options of `standalone stop`.
 #[derive(Debug, Args)]
@@ -102,14 +102,14 @@ fn end_here(ids: &[ProcessId]) -> Result<usize> {
 /// Waits for the end of processes; gives those that have not ended.
 fn wait(ids: &[ProcessId], timeout: Duration) -> Vec<&ProcessId> {
     let until = Instant::now() + timeout;
-    let mut pause = PAUSES.0;
+    let mut pause = POLL_INTERVALS.0;
     loop {
         let left: Vec<_> = ids.iter().filter(|id| id.is_alive()).collect();
         if left.is_empty() || Instant::now() > until {
             return left;
         }
         std::thread::sleep(pause);
-        pause = (pause * 2).min(PAUSES.1);
+        pause = (pause * 2).min(POLL_INTERVALS.1);
     }
 }
 

@@ -3,14 +3,14 @@ use std::path::Path;
 use crate::error::{ClientError, Result};
 
 /// A file of this size is no list of hosts.
-const LARGEST_FILE: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// The hosts of a workers file: one a line, as often as it is to run a TaskManager; `#` begins a comment.
 pub(super) fn read(path: &Path) -> Result<Vec<String>> {
     let wrong = || ClientError::usage(format!("cannot use the workers file {}", path.display()));
     let missing = |error| wrong().because(&error).hint("name a file with one host a line, for example localhost");
     let size = std::fs::metadata(path).map_err(missing)?.len();
-    if size > LARGEST_FILE {
+    if size > MAX_FILE_BYTES {
         return Err(wrong().because_text(format!("it has {size} bytes")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| wrong().because(&error))?;

@@ -19,7 +19,7 @@ use super::artifacts::{Content, Item, Program, Source, Uploader, items};
 use super::hadoop::Hadoop;
 use super::labels;
 use super::launch::{self, Owner, Places, Staged};
-use super::left_over;
+use super::orphaned_staging;
 use super::plan::{Plan, Size};
 use super::resource_manager::ResourceManager;
 use super::staging::{Staging, StagingRoot, client_credentials};
@@ -34,7 +34,7 @@ const JOB_GRAPH_FILE: &str = "job.graph";
 const KEYTAB_FILE: &str = "krb5.keytab";
 
 /// A file beyond this is no keytab.
-const LARGEST_KEYTAB: u64 = 1 << 20;
+const MAX_KEYTAB_BYTES: u64 = 1 << 20;
 
 /// Longest time for what earlier applications have left.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -242,8 +242,8 @@ impl Deployment {
     /// goes on.
     async fn sweep(&self) {
         let sweeping = async {
-            let folders = left_over::sweep(&self.resource_manager, &self.root).await;
-            (folders.unwrap_or(0), left_over::sweep_artifacts(&self.root).await.unwrap_or(0))
+            let folders = orphaned_staging::sweep(&self.resource_manager, &self.root).await;
+            (folders.unwrap_or(0), orphaned_staging::sweep_artifacts(&self.root).await.unwrap_or(0))
         };
         let (folders, artifacts) = tokio::time::timeout(SWEEP_TIMEOUT, sweeping).await.unwrap_or_default();
         if folders > 0 {
@@ -251,7 +251,7 @@ impl Deployment {
             output::notice(format!("Removed from {} what was left of {of} ended", self.root.uri()));
         }
         if artifacts > 0 {
-            let (from, days) = (self.root.artifacts_uri(), left_over::KEPT_DAYS);
+            let (from, days) = (self.root.artifacts_uri(), orphaned_staging::KEPT_DAYS);
             output::notice(format!("Removed from {from} {artifacts} file(s) that were not used for {days} days"));
         }
     }
@@ -386,7 +386,7 @@ impl Deployment {
                 .because(error)
         };
         let size = std::fs::metadata(file).map_err(|error| unreadable(&error))?.len();
-        if size > LARGEST_KEYTAB {
+        if size > MAX_KEYTAB_BYTES {
             return Err(ClientError::usage(format!("{path} has {size} bytes: that is no keytab")));
         }
         let bytes = std::fs::read(file).map_err(|error| unreadable(&error))?;

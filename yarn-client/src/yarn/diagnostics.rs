@@ -3,10 +3,10 @@
 use hadoop_rpc::yarn::ContainerId;
 
 /// Lines beyond this are left out: the log has them all.
-const MOST_LINES: usize = 30;
+const MAX_LINES: usize = 30;
 
 /// Longest line.
-const LONGEST_LINE: usize = 1_000;
+const MAX_LINE_LENGTH: usize = 1_000;
 
 /// Beginnings of lines that say nothing that is not said elsewhere.
 const NOISE: &[&str] = &[
@@ -31,7 +31,8 @@ pub(crate) fn cause(diagnostics: &str) -> String {
         if line.is_empty() || NOISE.iter().any(|noise| line.starts_with(noise)) {
             continue;
         }
-        let cleaned: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_LINE).collect();
+        let cleaned: String =
+            line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_LINE_LENGTH).collect();
         if lines.last() != Some(&cleaned) {
             lines.push(cleaned);
         }
@@ -39,9 +40,9 @@ pub(crate) fn cause(diagnostics: &str) -> String {
     if let Some(words) = exit_code(diagnostics).and_then(meaning) {
         lines.insert(0, words);
     }
-    if lines.len() > MOST_LINES {
-        let more = lines.len() - MOST_LINES;
-        lines.truncate(MOST_LINES);
+    if lines.len() > MAX_LINES {
+        let more = lines.len() - MAX_LINES;
+        lines.truncate(MAX_LINES);
         lines.push(format!("… and {more} more lines"));
     }
     lines.join("\n")

@@ -11,7 +11,7 @@
 //! asks Hadoop is in `resource_manager`, `staging` and `artifacts`.
 
 /// Words of Apache Flink's commands, in ours.
-pub(crate) mod words;
+pub(crate) mod flink_options;
 
 /// Options of a new application.
 pub(crate) mod options;
@@ -29,7 +29,7 @@ pub(crate) mod resource_manager;
 pub(crate) mod staging;
 
 /// What ended applications have left there.
-mod left_over;
+mod orphaned_staging;
 
 /// Files of the containers: uploaded once, by content.
 pub(crate) mod artifacts;
@@ -50,7 +50,7 @@ pub(crate) mod deployment;
 pub(crate) mod application;
 
 /// Its end, on purpose.
-pub(crate) mod ending;
+pub(crate) mod shutdown;
 
 /// Following it until it runs.
 pub(crate) mod start;

@@ -9,11 +9,11 @@ use crate::error::{ClientError, Result};
 use crate::settings;
 
 /// Least memory of a container of ours, mebibytes.
-const LEAST_MEMORY_MB: u64 = 64;
+const MIN_MEMORY_MB: u64 = 64;
 
 /// YARN refuses longer tags, and more of them.
-const LONGEST_TAG: usize = 100;
-const MOST_TAGS: usize = 10;
+const MAX_TAG_LENGTH: usize = 100;
+const MAX_TAGS: usize = 10;
 
 /// What an application is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,11 +182,11 @@ fn tags(configuration: &Configuration) -> Result<Vec<String>> {
     tags.sort();
     tags.dedup();
     let wrong = |why: String| Err(ClientError::usage(format!("yarn.tags: {why}")));
-    if tags.len() > MOST_TAGS {
-        return wrong(format!("{} tags are more than the {MOST_TAGS} that YARN allows", tags.len()));
+    if tags.len() > MAX_TAGS {
+        return wrong(format!("{} tags are more than the {MAX_TAGS} that YARN allows", tags.len()));
     }
-    match tags.iter().find(|tag| tag.len() > LONGEST_TAG || !tag.bytes().all(|byte| (b' '..=b'~').contains(&byte))) {
-        Some(tag) => wrong(format!("`{tag}` is not a tag: YARN allows {LONGEST_TAG} characters of ASCII")),
+    match tags.iter().find(|tag| tag.len() > MAX_TAG_LENGTH || !tag.bytes().all(|byte| (b' '..=b'~').contains(&byte))) {
+        Some(tag) => wrong(format!("`{tag}` is not a tag: YARN allows {MAX_TAG_LENGTH} characters of ASCII")),
         None => Ok(tags),
     }
 }
@@ -197,9 +197,9 @@ fn unless_negative(number: i32) -> Option<i32> {
 
 fn memory_mb(configuration: &Configuration, option: &flink_graph::ConfigOption<MemorySize>) -> Result<u64> {
     let mb = settings::get(configuration, option)?.0.div_ceil(1 << 20);
-    if mb < LEAST_MEMORY_MB {
+    if mb < MIN_MEMORY_MB {
         return Err(ClientError::usage(format!("{}: {mb} MB is too little to start with", option.key)).hint(format!(
-            "at least {LEAST_MEMORY_MB} MB are needed; a number without a unit counts bytes in the \
+            "at least {MIN_MEMORY_MB} MB are needed; a number without a unit counts bytes in the \
                            configuration, and megabytes behind -jm and -tm"
         )));
     }

@@ -13,7 +13,7 @@ use crate::error::{ClientError, Result};
 use crate::settings;
 
 /// A file of this size is none.
-const LARGEST: u64 = 64 << 10;
+const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// Key of the application's id.
 const APPLICATION: &str = "applicationID";
@@ -52,7 +52,7 @@ impl PropertiesFile {
                 "remove it, or set yarn.properties-file.location to a folder of your own; --application-id names a session",
             ));
         }
-        if metadata.len() > LARGEST {
+        if metadata.len() > MAX_FILE_BYTES {
             return Err(self.error("is too large"));
         }
         let text = fs::read_to_string(&self.path).map_err(|error| self.error("cannot be read").because(&error))?;

@@ -16,7 +16,7 @@ use crate::error::{ClientError, Exit, Result};
 const NO_SUCH_PROTOCOL: &str = "RpcNoSuchProtocolException";
 
 /// Longest wait for an answer of a ResourceManager that has answered before: it may be restarting, or another take over.
-const PATIENCE: Duration = Duration::from_secs(60);
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The ResourceManager, in the words of commands: every call ends, and errors say what to do.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ impl ResourceManager {
         let first_contact = hadoop.first_contact;
         // The reason is known before the time is up.
         let first = client.clone().with_retry(RetryPolicy::patient(first_contact.mul_f64(0.7)));
-        let patient = client.with_retry(RetryPolicy::patient(PATIENCE));
+        let patient = client.with_retry(RetryPolicy::patient(FAILOVER_TIMEOUT));
         Ok(Self { first, patient, user, first_contact })
     }
 
@@ -73,12 +73,12 @@ impl ResourceManager {
 
     /// Submits an application.
     pub(crate) async fn submit(&self, submission: ApplicationSubmission) -> Result<()> {
-        within(PATIENCE, "take the application", self.patient.submit(submission)).await
+        within(FAILOVER_TIMEOUT, "take the application", self.patient.submit(submission)).await
     }
 
     /// What is known of an application.
     pub(crate) async fn report(&self, id: ApplicationId) -> Result<ApplicationReport> {
-        within(PATIENCE, "report on the application", self.patient.report(id)).await
+        within(FAILOVER_TIMEOUT, "report on the application", self.patient.report(id)).await
     }
 
     /// The same as the first call of a command; none when there is no such application.
@@ -95,12 +95,12 @@ impl ResourceManager {
 
     /// The attempts of an application.
     pub(crate) async fn attempts(&self, id: ApplicationId) -> Result<Vec<AttemptReport>> {
-        within(PATIENCE, "report on the application's attempts", self.patient.attempts(id)).await
+        within(FAILOVER_TIMEOUT, "report on the application's attempts", self.patient.attempts(id)).await
     }
 
     /// Ends an application.
     pub(crate) async fn kill(&self, id: ApplicationId, reason: &str) -> Result<()> {
-        within(PATIENCE, "end the application", self.patient.kill(id, Some(reason))).await.map(|_| ())
+        within(FAILOVER_TIMEOUT, "end the application", self.patient.kill(id, Some(reason))).await.map(|_| ())
     }
 
     /// The nodes in all states.

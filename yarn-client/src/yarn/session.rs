@@ -21,7 +21,7 @@ use crate::run::{Signals, block_on, interrupted};
 use crate::settings::{self, ConfigurationOptions};
 
 /// Pause between two looks at a session that somebody is attached to.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 const HELP: &str = "\
 Commands:
@@ -194,7 +194,7 @@ async fn look_after(
                 }
             },
             () = signals.next() => Event::Signal,
-            () = tokio::time::sleep(LOOK) => Event::Look,
+            () = tokio::time::sleep(POLL_INTERVAL) => Event::Look,
         };
         match event {
             Event::Line(line) => match line.trim() {

@@ -21,7 +21,7 @@ const FOLDER_MODE: u32 = 0o700;
 const SECRET_MODE: u32 = 0o600;
 
 /// Credentials or a leader's address beyond this are none.
-const LARGEST_FILE: usize = 1 << 20;
+const MAX_FILE_BYTES: usize = 1 << 20;
 
 /// Where the user's applications have their files.
 #[derive(Clone)]
@@ -166,7 +166,7 @@ impl Staging {
     }
 
     async fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        match self.hdfs.read(&format!("{}/{name}", self.folder), LARGEST_FILE).await {
+        match self.hdfs.read(&format!("{}/{name}", self.folder), MAX_FILE_BYTES).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(unusable(&error)),

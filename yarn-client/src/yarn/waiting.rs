@@ -8,7 +8,7 @@ use super::plan::Size;
 use super::resource_manager::{queue_room, room};
 
 /// Time that a job waits for slots before the reasons are looked for: most containers come within moments.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time after which they are looked for again.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -33,7 +33,7 @@ impl<'a> Reasons<'a> {
             return None;
         }
         let now = Instant::now();
-        if now < *self.look_at.get_or_insert(now + PATIENCE) {
+        if now < *self.look_at.get_or_insert(now + TIMEOUT) {
             return None;
         }
         self.look_at = Some(now + AGAIN_AFTER);

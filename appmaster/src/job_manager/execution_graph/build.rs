@@ -6,7 +6,7 @@ use crate::job_manager::execution_graph::Execution;
 use crate::job_manager::splits::InputSplitAssigner;
 
 /// More subtasks than one JobManager can hold are refused before memory is taken for them.
-const MOST_SUBTASKS: u64 = 1 << 20;
+const MAX_SUBTASKS: u64 = 1 << 20;
 
 impl ExecutionGraph {
     /// Lays a JobGraph out in parallel and takes its input splits out of it.
@@ -64,9 +64,9 @@ impl ExecutionGraph {
 fn check(graph: &JobGraph) -> Result<(), String> {
     graph.validate().map_err(|error| error.to_string())?;
     let subtasks: u64 = graph.vertices.iter().map(|vertex| u64::from(vertex.parallelism)).sum();
-    if subtasks > MOST_SUBTASKS {
+    if subtasks > MAX_SUBTASKS {
         return Err(format!(
-            "the job has {subtasks} subtasks; at most {MOST_SUBTASKS} are possible: lower its parallelism"
+            "the job has {subtasks} subtasks; at most {MAX_SUBTASKS} are possible: lower its parallelism"
         ));
     }
     for vertex in &graph.vertices {

@@ -15,7 +15,7 @@ use crate::job_manager::timing::Timer;
 const EXCEPTION_HISTORY_SIZE: usize = 16;
 
 /// Longest text that is kept of one failure, bytes.
-const LONGEST_MESSAGE: usize = 16 << 10;
+const MAX_MESSAGE_LENGTH: usize = 16 << 10;
 
 /// A failure, as a TaskManager tells it or as the JobManager makes it of a TaskManager's end.
 #[derive(Debug, Clone)]
@@ -317,7 +317,7 @@ impl JobMaster {
 
 /// As much of a message as is kept.
 fn beginning(message: &str) -> &str {
-    let end = message.floor_char_boundary(LONGEST_MESSAGE.min(message.len()));
+    let end = message.floor_char_boundary(MAX_MESSAGE_LENGTH.min(message.len()));
     message.get(..end).unwrap_or_default()
 }
 

@@ -23,7 +23,7 @@ pub(crate) enum SplitAnswer {
 /// A subtask that finds no split on its own host, while others that run have some on theirs. It holds back for a moment
 /// and leaves them to those: they would read them from their own disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum LocalityDelay {
     /// Its request is answered later.
     Waiting { attempt: ExecutionAttemptId, request: u64, until: Duration },
     /// It has waited in vain, and reads whatever there is.
@@ -58,7 +58,7 @@ impl JobMaster {
             ExecutionState::Failed | ExecutionState::Canceled => return SplitAnswer::Unknown,
             _ => return SplitAnswer::Silence,
         }
-        if self.holds_back(subtask, request, host, cx) {
+        if self.delays_for_locality(subtask, request, host, cx) {
             return SplitAnswer::Silence;
         }
         let vertex = self.graph.subtasks[subtask].vertex;
@@ -71,7 +71,7 @@ impl JobMaster {
     }
 
     /// Whether a request is answered later, since what is left is better read by others.
-    fn holds_back(&mut self, subtask: usize, request: u64, host: &str, cx: &mut Context) -> bool {
+    fn delays_for_locality(&mut self, subtask: usize, request: u64, host: &str, cx: &mut Context) -> bool {
         let attempt = self.graph.subtasks[subtask].current.id;
         let Some(splits) = &self.graph.vertices[self.graph.subtasks[subtask].vertex].splits else { return false };
         if splits.is_answered(attempt, request) {
@@ -81,24 +81,24 @@ impl JobMaster {
             self.patience.remove(&subtask);
             return false;
         }
-        if self.settings.locality_wait.is_zero() || !self.is_better_left(subtask, cx) {
+        if self.settings.locality_wait.is_zero() || !self.has_local_reader(subtask, cx) {
             return false;
         }
         let now = cx.now.elapsed;
         match self.patience.get(&subtask) {
-            Some(Patience::Spent(spent)) if *spent == attempt => false,
-            Some(Patience::Waiting { attempt: waiting, until, .. }) if *waiting == attempt && *until <= now => {
-                self.patience.insert(subtask, Patience::Spent(attempt));
+            Some(LocalityDelay::Spent(spent)) if *spent == attempt => false,
+            Some(LocalityDelay::Waiting { attempt: waiting, until, .. }) if *waiting == attempt && *until <= now => {
+                self.patience.insert(subtask, LocalityDelay::Spent(attempt));
                 false
             }
-            Some(Patience::Waiting { attempt: waiting, request: asked, .. })
+            Some(LocalityDelay::Waiting { attempt: waiting, request: asked, .. })
                 if *waiting == attempt && *asked == request =>
             {
                 true
             }
             _ => {
                 let until = now + self.settings.locality_wait;
-                self.patience.insert(subtask, Patience::Waiting { attempt, request, until });
+                self.patience.insert(subtask, LocalityDelay::Waiting { attempt, request, until });
                 cx.agenda.set(until, Timer::Split(self.id(), subtask));
                 true
             }
@@ -106,7 +106,7 @@ impl JobMaster {
     }
 
     /// Whether another subtask that runs has a free split on its host.
-    fn is_better_left(&self, subtask: usize, cx: &Context) -> bool {
+    fn has_local_reader(&self, subtask: usize, cx: &Context) -> bool {
         let vertex = &self.graph.vertices[self.graph.subtasks[subtask].vertex];
         let Some(splits) = &vertex.splits else { return false };
         vertex.subtasks().filter(|other| *other != subtask).any(|other| {
@@ -117,7 +117,7 @@ impl JobMaster {
 
     /// A subtask may have waited for long enough.
     pub(crate) fn on_split_timer(&mut self, subtask: usize, cx: &mut Context) {
-        if let Some(Patience::Waiting { attempt, request, until }) = self.patience.get(&subtask).copied()
+        if let Some(LocalityDelay::Waiting { attempt, request, until }) = self.patience.get(&subtask).copied()
             && until <= cx.now.elapsed
         {
             self.answer_late(subtask, attempt, request, cx);
@@ -128,7 +128,7 @@ impl JobMaster {
     fn end_waiting(&mut self, vertex: usize, cx: &mut Context) {
         let waiting: Vec<_> = self.patience.extract_if(self.graph.vertices[vertex].subtasks(), |_, _| true).collect();
         for (subtask, patience) in waiting {
-            if let Patience::Waiting { attempt, request, .. } = patience {
+            if let LocalityDelay::Waiting { attempt, request, .. } = patience {
                 self.answer_late(subtask, attempt, request, cx);
             }
         }

@@ -11,10 +11,10 @@ mod input;
 mod failure;
 
 /// Cancellation and the end of the job.
-mod end;
+mod termination;
 
 /// What users see of the job.
-mod show;
+mod details;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use super::regions::Regions;
 use super::restart::RestartStrategy;
 use super::slot_sharing::SlotSharing;
 pub(crate) use failure::{Failure, lost, taken};
-use input::Patience;
+use input::LocalityDelay;
 pub(crate) use input::SplitAnswer;
 
 /// Everything about one job. After each event that concerns it, [`JobMaster::advance`] does what is due next.
@@ -48,7 +48,7 @@ pub(crate) struct JobMaster {
     /// Bytes of the input by the host that has them.
     input_hosts: Arc<BTreeMap<String, u64>>,
     /// Subtasks that find no split on their own host.
-    patience: BTreeMap<usize, Patience>,
+    patience: BTreeMap<usize, LocalityDelay>,
     regions: Regions,
     region_states: Vec<RegionState>,
     status: JobStatus,

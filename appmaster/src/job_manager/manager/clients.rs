@@ -9,13 +9,13 @@ use crate::job_manager::job::JobMaster;
 use crate::job_manager::timing::Timer;
 
 /// Clients that may wait for results at one time; more are answered at once with the state of the job.
-const MOST_WAITERS: usize = 10_000;
+const MAX_WAITERS: usize = 10_000;
 
 /// Longest wait for a result; a client that wants to wait longer asks again.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// Jobs that have not ended; more are refused.
-const MOST_JOBS: usize = 10_000;
+const MAX_JOBS: usize = 10_000;
 
 /// A client that waits for the end of a job.
 #[derive(Debug)]
@@ -68,8 +68,8 @@ impl JobManager {
         if self.finished.is_forgotten(graph.job_id) {
             return Err(format!("job {} has run already; submit it under a new id", graph.job_id));
         }
-        if self.jobs.len() >= MOST_JOBS {
-            return Err(format!("{MOST_JOBS} jobs are waiting or running; submit it again when some have ended"));
+        if self.jobs.len() >= MAX_JOBS {
+            return Err(format!("{MAX_JOBS} jobs are waiting or running; submit it again when some have ended"));
         }
         if !artifact_present {
             let program = graph.program.as_ref().map(|program| program.name.as_str()).unwrap_or_default();
@@ -108,7 +108,7 @@ impl JobManager {
             return Some(result.map(|result| ClientResponseBody::JobResult(Box::new(result))));
         }
         let Some(master) = self.jobs.get(&job) else { return Some(Err(self.unknown_job(job))) };
-        let at_once = wait.is_zero() || self.waiters.len() >= MOST_WAITERS;
+        let at_once = wait.is_zero() || self.waiters.len() >= MAX_WAITERS;
         at_once.then(|| Ok(ClientResponseBody::JobRunning(Box::new(master.details(&self.cx)))))
     }
 
@@ -116,7 +116,7 @@ impl JobManager {
         let waiter = self.next_waiter;
         self.next_waiter += 1;
         self.waiters.insert(waiter, Waiter { connection, number, job });
-        self.cx.agenda.set(self.cx.now.elapsed + wait.min(LONGEST_WAIT), Timer::Waiter(waiter));
+        self.cx.agenda.set(self.cx.now.elapsed + wait.min(MAX_WAIT), Timer::Waiter(waiter));
     }
 
     pub(super) fn on_waiter_timer(&mut self, waiter: u64) {

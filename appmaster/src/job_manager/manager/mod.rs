@@ -30,8 +30,8 @@ use super::config::JobManagerConfig;
 use super::context::{Context, RequestKey};
 use super::event::{Action, ConnectionId, Event, Now};
 use super::finished_jobs::FinishedJobs;
-use super::gone::GoneTaskManagers;
 use super::job::{JobMaster, lost, taken};
+use super::lost_task_managers::GoneTaskManagers;
 use super::timing::Timer;
 use clients::Waiter;
 

@@ -11,7 +11,7 @@ use crate::job_manager::task_managers::TaskManager;
 use crate::job_manager::timing::Timer;
 
 /// More slots than one host has processors many times over; a larger number is a mistake, and memory goes by it.
-const MOST_SLOTS: u32 = 4096;
+const MAX_SLOTS: u32 = 4096;
 
 impl JobManager {
     pub(super) fn on_task_manager_message(&mut self, connection: ConnectionId, envelope: Envelope<ToJobManager>) {
@@ -172,7 +172,7 @@ fn refusal(registration: &TaskManagerRegistration) -> Option<String> {
             registration.protocol_version
         ));
     }
-    (registration.slots == 0 || registration.slots > MOST_SLOTS).then(|| {
-        format!("it offers {} slots; taskmanager.numberOfTaskSlots must be from 1 to {MOST_SLOTS}", registration.slots)
+    (registration.slots == 0 || registration.slots > MAX_SLOTS).then(|| {
+        format!("it offers {} slots; taskmanager.numberOfTaskSlots must be from 1 to {MAX_SLOTS}", registration.slots)
     })
 }

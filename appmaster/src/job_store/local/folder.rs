@@ -12,7 +12,7 @@ const LOCK: &str = "lock";
 const JOBS: &str = "jobs.";
 
 /// Longest text about the holder of a lock that is read.
-const LONGEST_HOLDER: u64 = 512;
+const MAX_HOLDER_LENGTH: u64 = 512;
 
 /// The folder that JobManagers hand on to each other: `lock`, and `jobs.EPOCH/` with the jobs of the last one.
 ///
@@ -89,7 +89,7 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            let _ = Read::take(&file, LONGEST_HOLDER).read_to_string(&mut holder);
+            let _ = Read::take(&file, MAX_HOLDER_LENGTH).read_to_string(&mut holder);
             let who = if holder.is_empty() { String::new() } else { format!(" ({holder})") };
             Err(io::Error::other(format!(
                 "another JobManager uses it{who}: stop that one, or give this one a folder of its own \

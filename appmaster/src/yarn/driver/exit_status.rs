@@ -23,7 +23,7 @@ pub struct ContainerEnd {
 }
 
 /// Longest piece of YARN's own diagnostics in a reason.
-const LONGEST_DIAGNOSTICS: usize = 2_000;
+const MAX_DIAGNOSTICS_LENGTH: usize = 2_000;
 
 impl ContainerEnd {
     /// Explains an exit status. `resource` is what the container had.
@@ -141,7 +141,7 @@ fn over_memory(kind: &str, diagnostics: &str, resource: Resource) -> String {
 fn shortened(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let text = lines.join(" ");
-    let end = text.floor_char_boundary(LONGEST_DIAGNOSTICS.min(text.len()));
+    let end = text.floor_char_boundary(MAX_DIAGNOSTICS_LENGTH.min(text.len()));
     if end < text.len() { format!("{} …", &text[..end]) } else { text }
 }
 

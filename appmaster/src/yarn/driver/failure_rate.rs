@@ -4,10 +4,10 @@ use std::time::Duration;
 const WINDOW: Duration = Duration::from_mins(1);
 
 /// Causes that are told.
-const MOST_CAUSES: usize = 3;
+const MAX_CAUSES: usize = 3;
 
 /// Failures in a row that are borne at least, however slowly they come.
-const LEAST_IN_A_ROW: f64 = 10.0;
+const MIN_FAILURES_IN_A_ROW: f64 = 10.0;
 
 /// Failures of the last minute, with their causes, and those without any TaskManager that works.
 #[derive(Debug, Default)]
@@ -28,11 +28,11 @@ impl FailureRate {
         }
         self.row_length += 1;
         self.in_a_row.push_back(cause.to_owned());
-        if self.in_a_row.len() > MOST_CAUSES {
+        if self.in_a_row.len() > MAX_CAUSES {
             self.in_a_row.pop_front();
         }
         #[allow(clippy::cast_precision_loss)] // a small number
-        let exceeded = self.row_length as f64 > limit.max(LEAST_IN_A_ROW);
+        let exceeded = self.row_length as f64 > limit.max(MIN_FAILURES_IN_A_ROW);
         exceeded.then(|| (self.row_length, newest(self.in_a_row.iter())))
     }
 
@@ -53,7 +53,7 @@ impl FailureRate {
 fn newest<'c>(causes: impl DoubleEndedIterator<Item = &'c String>) -> String {
     let mut newest: Vec<&str> = Vec::new();
     for cause in causes.rev() {
-        if newest.len() < MOST_CAUSES && !newest.contains(&cause.as_str()) {
+        if newest.len() < MAX_CAUSES && !newest.contains(&cause.as_str()) {
             newest.push(cause);
         }
     }

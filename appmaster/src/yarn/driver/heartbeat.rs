@@ -6,7 +6,7 @@ use flink_graph::TaskManagerId;
 use super::config::DriverConfig;
 
 /// Least pause between two heartbeats, however much there is to say.
-const LEAST_PAUSE: Duration = Duration::from_millis(10);
+const MIN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Longest silence about containers that were asked for before they are asked for again, in case the ResourceManager
 /// has lost the ask.
@@ -115,7 +115,7 @@ impl Heartbeat {
     pub(super) fn due(&self, outstanding: u32, hurry: bool, config: &DriverConfig, news: bool) -> Duration {
         let Some(last) = self.last_sent else { return Duration::ZERO };
         if news || (self.has_news(outstanding) && self.repeats == 0) {
-            return last + LEAST_PAUSE;
+            return last + MIN_PAUSE;
         }
         let is_fresh = self.asking_since.is_some_and(|since| last < since + config.first_request_time);
         let pause = match (outstanding > 0, hurry) {

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use crate::host_names::host_key;
 
 /// Hosts with input that are thought of at most: those with most of it. More containers than that are near it anyway.
-const MOST_HOSTS: usize = 4096;
+const MAX_HOSTS: usize = 4096;
 
 /// The hosts of YARN's nodes as YARN names them: it gives containers under no other name.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ pub(super) fn spread<'a>(
     held.for_each(|host| *there.entry(host).or_default() += 1);
     let mut candidates: Vec<_> = bytes.into_iter().collect();
     candidates.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    candidates.truncate(MOST_HOSTS);
+    candidates.truncate(MAX_HOSTS);
     let task_managers = |host| there.get(host).copied().unwrap_or_default();
     let candidates = candidates.into_iter().map(|(host, bytes)| Candidate::new(host, bytes, task_managers(host)));
     let mut candidates: BinaryHeap<Candidate<'_>> = candidates.collect();

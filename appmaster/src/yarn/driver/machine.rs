@@ -1,32 +1,31 @@
+/// What users are told while containers do not come.
+mod explanation;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flink_graph::TaskManagerId;
 
 use super::config::DriverConfig;
+use super::containers::{Phase, Worker, Workers};
 use super::event::{Action, AllocateRequest, Allocation, CompletedContainer, Container, Event, Resource};
 use super::exit_status::{Blame, ContainerEnd};
 use super::failure_rate::FailureRate;
 use super::heartbeat::Heartbeat;
 use super::hosts::{self, NodeHosts};
 use super::nodes::Nodes;
-use super::strangers::Strangers;
-use super::workers::{Phase, Worker, Workers};
+use super::unowned_task_managers::Strangers;
 use crate::job_manager::ClusterResources;
 
-/// Containers that are given up for one reason or another may at most be this many in an application's life without an
-/// answer of the ResourceManager; only a bound for memory.
-const MOST_CONTAINERS: u32 = 10_000;
+/// Upper bound of the TaskManagers that are asked for, whatever the jobs want.
+const MAX_TASK_MANAGERS: u32 = 10_000;
 
 /// The number of the ask for TaskManagers. There is one kind of TaskManager, so one ask.
 pub const REQUEST: i64 = 1;
 
-/// Pause between two explanations of what is waited for.
-const EXPLAIN_AGAIN: Duration = Duration::from_mins(1);
-
 /// Where the driver stands with the ResourceManager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phases {
+enum DriverState {
     /// Waits to be registered.
     Registering,
     /// Sends heartbeats.
@@ -39,7 +38,7 @@ enum Phases {
 #[derive(Debug)]
 pub struct ResourceManagerDriver {
     config: DriverConfig,
-    phase: Phases,
+    phase: DriverState,
     resources: ClusterResources,
     workers: Workers,
     strangers: Strangers,
@@ -65,7 +64,7 @@ impl ResourceManagerDriver {
     pub fn new(config: DriverConfig) -> Self {
         Self {
             config,
-            phase: Phases::Registering,
+            phase: DriverState::Registering,
             resources: ClusterResources::default(),
             workers: Workers::default(),
             strangers: Strangers::default(),
@@ -92,7 +91,7 @@ impl ResourceManagerDriver {
 
     /// Handles one event. What is due by now is done too, whatever the event is.
     pub fn on_event(&mut self, now: Duration, event: Event) -> Vec<Action> {
-        if self.phase == Phases::Failed {
+        if self.phase == DriverState::Failed {
             return Vec::new();
         }
         let before = self.outstanding();
@@ -127,20 +126,20 @@ impl ResourceManagerDriver {
         self.expire(now);
         self.return_surplus(now);
         self.explain(now);
-        self.speak(now);
+        self.send_heartbeat_if_due(now);
         std::mem::take(&mut self.actions)
     }
 
     /// Time at which [`Event::Tick`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        if self.phase == Phases::Failed {
+        if self.phase == DriverState::Failed {
             return None;
         }
         let config = &self.config;
         let (registration, idle, leaving) = (config.registration_timeout, config.idle_timeout, config.leaving_timeout);
         let workers = self.workers.deadline(registration, idle, leaving, self.surplus() > 0);
-        let is_registered = self.phase == Phases::Registered;
+        let is_registered = self.phase == DriverState::Registered;
         let strangers = is_registered.then(|| self.strangers.deadline(registration)).flatten();
         let heartbeat = (is_registered && !self.heartbeat.in_flight).then(|| self.heartbeat_due());
         [workers, strangers, heartbeat, self.nodes.deadline(), self.explain_at].into_iter().flatten().min()
@@ -157,7 +156,7 @@ impl ResourceManagerDriver {
             (busy + 1, free.saturating_add(more))
         });
         let rest = self.resources.missing_slots.saturating_sub(free);
-        busy.saturating_add(rest.div_ceil(self.config.slots)).min(MOST_CONTAINERS)
+        busy.saturating_add(rest.div_ceil(self.config.slots)).min(MAX_TASK_MANAGERS)
     }
 
     /// Containers that are held and not on their way out.
@@ -202,7 +201,7 @@ impl ResourceManagerDriver {
         if known {
             self.counts_vcores = largest.vcores < u32::MAX;
         }
-        self.phase = Phases::Registered;
+        self.phase = DriverState::Registered;
         self.strangers.wait_again(now);
         self.adopt(now, earlier);
     }
@@ -226,8 +225,8 @@ impl ResourceManagerDriver {
     }
 
     fn on_not_registered(&mut self) {
-        if self.phase == Phases::Registered {
-            self.phase = Phases::Registering;
+        if self.phase == DriverState::Registered {
+            self.phase = DriverState::Registering;
             self.heartbeat.forgotten();
             self.nodes.tell_again();
             self.actions.push(Action::Register);
@@ -370,12 +369,12 @@ impl ResourceManagerDriver {
             self.workers.iter().filter_map(|(id, worker)| Some((id.clone(), late(worker)?))).collect();
         late.iter().for_each(|(id, end)| self.give_up(now, id, end, false));
         self.send_strangers_away(now);
-        self.end_those_that_linger(now);
+        self.stop_overdue_containers(now);
     }
 
     /// While the ResourceManager is away, it cannot tell of their containers.
     fn send_strangers_away(&mut self, now: Duration) {
-        if self.phase != Phases::Registered {
+        if self.phase != DriverState::Registered {
             return;
         }
         for stranger in self.strangers.take_late(now, self.config.registration_timeout) {
@@ -386,7 +385,7 @@ impl ResourceManagerDriver {
         }
     }
 
-    fn end_those_that_linger(&mut self, now: Duration) {
+    fn stop_overdue_containers(&mut self, now: Duration) {
         let timeout = self.config.leaving_timeout;
         let lingers = |worker: &Worker| match worker.phase {
             Phase::Returning { since } | Phase::Leaving { since } => since + timeout <= now,
@@ -403,7 +402,7 @@ impl ResourceManagerDriver {
 
     /// Asks the JobManager to let go of TaskManagers that have been idle for long enough.
     fn return_surplus(&mut self, now: Duration) {
-        if self.phase == Phases::Failed {
+        if self.phase == DriverState::Failed {
             return;
         }
         let mut surplus = self.surplus();
@@ -418,45 +417,6 @@ impl ResourceManagerDriver {
         }
     }
 
-    /// Tells users what is waited for when containers do not come.
-    fn explain(&mut self, now: Duration) {
-        let outstanding = self.outstanding();
-        if outstanding == 0 || self.phase != Phases::Registered {
-            self.waiting_since = None;
-            self.explain_at = None;
-            if std::mem::take(&mut self.explained) {
-                self.actions.push(Action::Explain(None));
-            }
-            return;
-        }
-        let since = *self.waiting_since.get_or_insert(now);
-        let at = *self.explain_at.get_or_insert(since + self.config.explain_after);
-        if at > now {
-            return;
-        }
-        self.explain_at = Some(now + EXPLAIN_AGAIN);
-        self.explained = true;
-        let why = self.available.map_or(String::new(), |available| format!(": {}", self.why_none_comes(available)));
-        self.actions.push(Action::Explain(Some(format!(
-            "waiting for {outstanding} container{} of {} from YARN for {} s{why}; more: flink-yarn doctor",
-            if outstanding == 1 { "" } else { "s" },
-            self.config.resource,
-            (now - since).as_secs()
-        ))));
-    }
-
-    /// What follows from how much the application may still get. Of single nodes the ResourceManager does not tell.
-    fn why_none_comes(&self, available: Resource) -> String {
-        let wanted = self.config.resource;
-        if wanted.memory_mb > available.memory_mb || (self.counts_vcores && wanted.vcores > available.vcores) {
-            return format!(
-                "YARN says that this application may get no more than {available} now, since its queue, its user's share of it, \
-                 or the cluster is full"
-            );
-        }
-        format!("YARN says that this application may still get {available}, so no single node has that much room")
-    }
-
     fn heartbeat_due(&self) -> Duration {
         // A TaskManager that has lost its connection may be dead: YARN knows it soon.
         let hurry = self.resources.task_managers.values().any(|used| !used.connected)
@@ -464,8 +424,8 @@ impl ResourceManagerDriver {
         self.heartbeat.due(self.outstanding(), hurry, &self.config, self.nodes.has_changes())
     }
 
-    fn speak(&mut self, now: Duration) {
-        if self.phase != Phases::Registered || self.heartbeat.in_flight || self.heartbeat_due() > now {
+    fn send_heartbeat_if_due(&mut self, now: Duration) {
+        if self.phase != DriverState::Registered || self.heartbeat.in_flight || self.heartbeat_due() > now {
             return;
         }
         let (containers, release) = self.heartbeat.send(now, self.outstanding());
@@ -485,7 +445,7 @@ impl ResourceManagerDriver {
     }
 
     fn fail(&mut self, reason: String) {
-        self.phase = Phases::Failed;
+        self.phase = DriverState::Failed;
         self.actions.push(Action::Fail { reason });
     }
 }

@@ -36,10 +36,10 @@ mod nodes;
 mod failure_rate;
 
 /// The containers that are held.
-mod workers;
+mod containers;
 
 /// TaskManagers without a container of ours.
-mod strangers;
+mod unowned_task_managers;
 
 /// What the next heartbeat to the ResourceManager says.
 mod heartbeat;

@@ -32,13 +32,13 @@ use super::token_keeper::{self, TokenKeeper};
 use crate::{logging, process};
 
 /// How long the ResourceManager is waited for, at the beginning and at the end.
-const PATIENCE: Duration = Duration::from_secs(600);
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Time for clients that wait for a result to take it before the ports close.
-const LINGER: Duration = Duration::from_millis(200);
+const RESULT_GRACE_PERIOD: Duration = Duration::from_millis(200);
 
 /// Time for `main` to end once its jobs have failed since there are no containers for them.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const FAILURE_REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `flink-yarn appmaster`
 pub(super) fn execute() -> u8 {
@@ -113,7 +113,7 @@ async fn run() -> Result<(), StartError> {
                 // Who has submitted them hears of it, and takes away what killed containers have half written.
                 handle.no_more_task_managers(reason.clone()).await;
                 if !matches!(master.description.mode, ApplicationMode::Session) {
-                    let _ = tokio::time::timeout(LAST_WORDS, work).await;
+                    let _ = tokio::time::timeout(FAILURE_REPORT_TIMEOUT, work).await;
                 }
                 Outcome::failed(reason)
             }
@@ -121,9 +121,9 @@ async fn run() -> Result<(), StartError> {
             ServiceEnd::Fenced(reason) => return Err(reason.into()),
         },
     };
-    tokio::time::sleep(LINGER).await;
+    tokio::time::sleep(RESULT_GRACE_PERIOD).await;
     tokio::join!(handle.shut_down(), rest.shut_down());
-    master.take_leave(&yarn, &leader, &outcome).await
+    master.unregister(&yarn, &leader, &outcome).await
 }
 
 impl Master {
@@ -159,7 +159,7 @@ impl Master {
     fn resource_manager(&self) -> Result<ApplicationMaster, StartError> {
         let token = self.environment.credentials.token_of_kind(AMRM_TOKEN_KIND);
         let token = token.ok_or("the container was not given a token for the ResourceManager")?;
-        Ok(ApplicationMaster::new(&self.hadoop, token.clone())?.with_retry(RetryPolicy::patient(PATIENCE)))
+        Ok(ApplicationMaster::new(&self.hadoop, token.clone())?.with_retry(RetryPolicy::patient(REGISTRATION_TIMEOUT)))
     }
 
     async fn start_job_manager(&self) -> Result<(Handle, RestServer), StartError> {
@@ -259,10 +259,10 @@ impl Master {
     }
 
     /// Tells the ResourceManager how it ended, and removes what belongs to the application alone.
-    async fn take_leave(&self, yarn: &ApplicationMaster, leader: &Leader, outcome: &Outcome) -> Result<(), StartError> {
+    async fn unregister(&self, yarn: &ApplicationMaster, leader: &Leader, outcome: &Outcome) -> Result<(), StartError> {
         let Outcome { status, diagnostics } = outcome;
         tracing::info!(%status, diagnostics, "the application ends");
-        match tokio::time::timeout(PATIENCE, farewell::tell(yarn, leader, outcome)).await {
+        match tokio::time::timeout(REGISTRATION_TIMEOUT, farewell::tell(yarn, leader, outcome)).await {
             Ok(told) => told?,
             Err(_) => return Err("the ResourceManager did not note the end of the application in time".into()),
         }

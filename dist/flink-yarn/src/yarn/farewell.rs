@@ -7,7 +7,7 @@ use hadoop_rpc::yarn::ApplicationMaster;
 use super::mode::Outcome;
 
 /// Pause between two calls while the ResourceManager writes the end down.
-const PAUSE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Tells the ResourceManager how the application has ended, until it has noted that. One that was restarted since the last
 /// heartbeat wants the ApplicationMaster registered first.
@@ -26,6 +26,6 @@ pub(super) async fn tell(yarn: &ApplicationMaster, leader: &Leader, outcome: &Ou
             Err(error) if is_heard && error.is_unknown_attempt() => return Ok(()),
             Err(error) => return Err(error),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -20,7 +20,7 @@ const FILE_MODE: u32 = 0o600;
 const PIECE: usize = 256 << 10;
 
 /// Silence of HDFS after which a copy fails; its own limits are below this one.
-const PATIENCE: Duration = Duration::from_secs(300);
+const STORE_TIMEOUT: Duration = Duration::from_secs(300);
 
 const NAME: AttemptName = AttemptName { before: "jobs", after: "" };
 
@@ -173,7 +173,7 @@ fn copy(hdfs: &HdfsFileSystem, uri: &FileUri, to: &PathBuf) -> Result<(), String
     loop {
         match source.poll_read(&mut buffer, &waker).map_err(|error| error.to_string())? {
             ReadPoll::Read(count) => target.write_all(&buffer[..count]).map_err(|error| cannot(&error))?,
-            ReadPoll::Pending => thread::park_timeout(PATIENCE),
+            ReadPoll::Pending => thread::park_timeout(STORE_TIMEOUT),
             ReadPoll::End => return Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use super::attempts::AttemptName;
 use super::environment::StartError;
 
 /// More than this is no leader's address.
-const LARGEST: usize = 64 << 10;
+const MAX_FILE_BYTES: usize = 64 << 10;
 
 const MODE: u32 = 0o600;
 
@@ -27,7 +27,7 @@ impl LeaderFile {
     pub(super) async fn read(&self) -> Result<Option<Leader>, StartError> {
         let Some(epoch) = self.latest().await? else { return Ok(None) };
         let path = self.path(epoch);
-        let bytes = self.hdfs.read(&path, LARGEST).await?;
+        let bytes = self.hdfs.read(&path, MAX_FILE_BYTES).await?;
         Ok(Some(serde_json::from_slice(&bytes).map_err(|error| format!("{path}: {error}"))?))
     }
 

@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use flink_graph::{Artifact, Configuration, options};
 use flink_protocol::deployment::{BINARY_FILE, JOB_IDS_VARIABLE, Leader};
 use flink_transport::{CertificateAuthority, Role, authority};
-use flink_yarn_client::die_together;
+use flink_yarn_client::kill_with_parent;
 use hadoop_rpc::credentials::TOKEN_FILE_VARIABLE;
 use tokio::io::{AsyncReadExt, BufReader};
 use tokio::process::Command;
@@ -19,7 +19,7 @@ use super::environment::StartError;
 const FOLDER: &str = "program-client";
 
 /// Bytes of the program's last words that are kept for the application's diagnostics.
-const LAST_WORDS: usize = 4 << 10;
+const STDERR_TAIL_BYTES: usize = 4 << 10;
 
 /// The `main` of a program, run beside the ApplicationMaster as any client on the container's host would: in a process of
 /// its own, so that its crash is not ours.
@@ -51,7 +51,7 @@ impl ProgramRun<'_> {
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        die_together(&mut command);
+        kill_with_parent(&mut command);
         let mut child = command.spawn().map_err(|error| format!("cannot run ./{BINARY_FILE}: {error}"))?;
         let words = child.stderr.take().map(copy_words);
         let status = child.wait().await?;
@@ -87,14 +87,14 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn copy_words(errors: tokio::process::ChildStderr) -> tokio::task::JoinHandle<String> {
     tokio::spawn(async move {
         let mut errors = BufReader::new(errors);
-        let mut last = VecDeque::with_capacity(LAST_WORDS);
-        let mut buffer = vec![0; LAST_WORDS];
+        let mut last = VecDeque::with_capacity(STDERR_TAIL_BYTES);
+        let mut buffer = vec![0; STDERR_TAIL_BYTES];
         while let Ok(count) = errors.read(&mut buffer).await
             && count > 0
         {
             let _ = io::stderr().lock().write_all(&buffer[..count]);
             last.extend(&buffer[..count]);
-            let surplus = last.len().saturating_sub(LAST_WORDS);
+            let surplus = last.len().saturating_sub(STDERR_TAIL_BYTES);
             last.drain(..surplus);
         }
         String::from_utf8_lossy(last.make_contiguous()).trim().to_owned()

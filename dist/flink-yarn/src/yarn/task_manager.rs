@@ -23,13 +23,13 @@ use crate::{logging, process};
 /// Part of the container that TaskManager and workers may not hold before a worker is ended in words, percent and at least
 /// that many megabytes: YARN counts what they share with others, too (their programs), and kills without any.
 const RESERVE: u64 = 8;
-const LEAST_RESERVE_MB: u64 = 40;
+const MIN_RESERVE_MB: u64 = 40;
 
 /// The exit status of a process that was ended by SIGTERM, as shells have it.
 const TERMINATED: u8 = 128 + 15;
 
 /// Pause between two looks at who leads.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LEADER_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `flink-yarn taskmanager --yarn`
 pub(super) fn execute() -> u8 {
@@ -117,7 +117,7 @@ fn adapted(description: &ContainerDescription, environment: &ContainerEnvironmen
 }
 
 fn usable(container_mb: u64) -> MemorySize {
-    let reserve = (container_mb * RESERVE / 100).max(LEAST_RESERVE_MB.min(container_mb / 2));
+    let reserve = (container_mb * RESERVE / 100).max(MIN_RESERVE_MB.min(container_mb / 2));
     MemorySize((container_mb - reserve) << 20)
 }
 
@@ -155,7 +155,7 @@ impl LeaderConnector {
 
     /// The leader cannot be reached: there may be a later one.
     async fn look_for_another(&mut self) {
-        if self.looked.is_some_and(|at| at.elapsed() < LOOK_AGAIN) {
+        if self.looked.is_some_and(|at| at.elapsed() < LEADER_POLL_INTERVAL) {
             return;
         }
         match self.leaders.read().await {

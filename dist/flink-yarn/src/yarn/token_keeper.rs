@@ -17,7 +17,7 @@ use super::environment::StartError;
 use super::token_files::TokenFiles;
 
 /// How long a NameNode is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const FIRST_TOKENS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Longest time for a NameNode to give a token, and to tell how long it is good. All are asked at the same time.
 const NAME_NODE_LIMIT: Duration = Duration::from_secs(45);
@@ -195,7 +195,7 @@ async fn token_of(
 ) -> Result<Option<(Token, Duration)>, StartError> {
     let renewer = user.principal().unwrap_or_else(|| user.name());
     let name_node = NameNode::new(hadoop, user, &Credentials::new(), authority)?;
-    let name_node = name_node.with_retry(RetryPolicy::patient(PATIENCE));
+    let name_node = name_node.with_retry(RetryPolicy::patient(FIRST_TOKENS_TIMEOUT));
     let Some(token) = name_node.delegation_token(renewer).await? else { return Ok(None) };
     let life = life(hadoop, &name_node, &token).await;
     Ok(Some((token, life)))

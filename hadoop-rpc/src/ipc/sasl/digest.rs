@@ -14,7 +14,7 @@ use crate::error::AuthenticationError;
 use crate::secret::constant_time_equal;
 
 /// RFC 2831 sets this limit.
-const MOST_CHALLENGE: usize = 2048;
+const MAX_CHALLENGE_BYTES: usize = 2048;
 
 /// What we say that a sealed message to us may have; Hadoop's servers do not keep to it.
 const OUR_BUFFER: usize = 65_536;
@@ -32,8 +32,8 @@ pub(crate) struct Challenge {
 impl Challenge {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, AuthenticationError> {
         let malformed = |what: String| AuthenticationError::Protocol(format!("the DIGEST-MD5 challenge {what}"));
-        if bytes.len() > MOST_CHALLENGE {
-            return Err(malformed(format!("has {} bytes, more than {MOST_CHALLENGE}", bytes.len())));
+        if bytes.len() > MAX_CHALLENGE_BYTES {
+            return Err(malformed(format!("has {} bytes, more than {MAX_CHALLENGE_BYTES}", bytes.len())));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| malformed("is not UTF-8".to_owned()))?;
         let mut fields = directives(text).ok_or_else(|| malformed("cannot be read".to_owned()))?;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use flink_graph::{ExecutionAttemptId, JobId, JobVertexId, PartitionId};
 use flink_protocol::task_manager::TaskFailure;
 
+use super::endpoint::{ConnectionSettings, lock};
 use super::frame::Hello;
-use super::side::{Terms, lock};
 use super::{OpenError, PartitionDirectory, ReadOutcome, RemoteChannel, SubpartitionView};
 
 /// Random and mutated bytes for every decoder.
@@ -31,8 +31,8 @@ fn partition(number: u32) -> PartitionId {
     PartitionId { output: 1, producer }
 }
 
-fn terms(worker: &str) -> Terms {
-    Terms::new(Hello { job: JOB, epoch: 3, worker: worker.to_owned() })
+fn terms(worker: &str) -> ConnectionSettings {
+    ConnectionSettings::new(Hello { job: JOB, epoch: 3, worker: worker.to_owned() })
 }
 
 /// splitmix64

@@ -5,10 +5,10 @@ use flink_protocol::task_manager::FailureKind;
 
 use super::super::client::ClientConnection;
 use super::super::decoder::{FrameDecoder, SegmentPool};
+use super::super::endpoint::{ConnectionEndpoint, ConnectionError};
 use super::super::frame::{ChannelFailure, Element, Failure, Frame, PartitionRequest};
 use super::super::mailbox::{ChannelHandle, Mailbox};
 use super::super::server::{EVENT_OVERDRAFT, ServerConnection};
-use super::super::side::{ConnectionError, Side};
 use super::*;
 
 const NOW: Duration = Duration::from_secs(100);
@@ -29,7 +29,7 @@ fn request(channel: u32, number: u32, credit: u32) -> Frame {
 }
 
 /// What a side has to send, as frames.
-fn frames(side: &mut dyn Side) -> Vec<Frame> {
+fn frames(side: &mut dyn ConnectionEndpoint) -> Vec<Frame> {
     let mut out = Vec::new();
     side.fill(&mut out, 1 << 20);
     let mut decoder = FrameDecoder::for_elements(Arc::new(SegmentPool::default()), 1 << 20);

@@ -12,7 +12,7 @@ use super::super::frame::Frame;
 use super::super::{DataPlane, DataPlaneConfig, DataPlaneTls};
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A channel whose consumer is the test.
 struct Heard(Sender<Result<Bytes, TaskFailure>>);
@@ -32,14 +32,14 @@ fn heard() -> (Arc<Heard>, Receiver<Result<Bytes, TaskFailure>>) {
     (Arc::new(Heard(sender)), receiver)
 }
 
-fn plane(terms: Terms, directory: &Arc<Directory>, tls: Option<DataPlaneTls>) -> DataPlane {
+fn plane(terms: ConnectionSettings, directory: &Arc<Directory>, tls: Option<DataPlaneTls>) -> DataPlane {
     let config = DataPlaneConfig::new("127.0.0.1", terms);
     DataPlane::listen(config, Arc::clone(directory) as Arc<dyn PartitionDirectory>, tls).unwrap()
 }
 
-fn impatient(worker: &str) -> Terms {
+fn impatient(worker: &str) -> ConnectionSettings {
     let short = Duration::from_millis(300);
-    Terms { handshake_timeout: short, idle_timeout: short, linger: short, ..terms(worker) }
+    ConnectionSettings { handshake_timeout: short, idle_timeout: short, linger: short, ..terms(worker) }
 }
 
 fn tls_of(authority: &CertificateAuthority, role: Role) -> DataPlaneTls {
@@ -80,14 +80,14 @@ fn two_workers_exchange_both_ways_with_and_without_tls() {
         });
         for (number, (handle, receiver)) in channels.iter().enumerate() {
             for round in 0..200_u32 {
-                let element = receiver.recv_timeout(PATIENCE).unwrap().unwrap();
+                let element = receiver.recv_timeout(TIMEOUT).unwrap().unwrap();
                 assert_eq!(element, vec![round as u8; 1 + round as usize * 97]);
                 handle.add_credit(1);
             }
             if number == 0 {
-                assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().unwrap().len(), 3 << 20);
+                assert_eq!(receiver.recv_timeout(TIMEOUT).unwrap().unwrap().len(), 3 << 20);
             }
-            assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().unwrap(), Bytes::new());
+            assert_eq!(receiver.recv_timeout(TIMEOUT).unwrap().unwrap(), Bytes::new());
         }
         producer.join().unwrap();
         assert!(planes[0].bytes_received() > 200 * 97 * 100 && planes[1].bytes_sent() > 200 * 97 * 100);
@@ -97,7 +97,7 @@ fn two_workers_exchange_both_ways_with_and_without_tls() {
 fn failure_of(consumer: &DataPlane, address: &str) -> TaskFailure {
     let (heard, receiver) = heard();
     let _handle = consumer.open_channel(address, partition(0), 0, 2, heard);
-    receiver.recv_timeout(PATIENCE).unwrap().unwrap_err()
+    receiver.recv_timeout(TIMEOUT).unwrap().unwrap_err()
 }
 
 fn check_refused(consumer: &DataPlane, address: &str, expect: &str) {
@@ -151,7 +151,7 @@ fn a_plaintext_peer_gets_nothing_out_of_a_tls_port() {
     let mut hello = Vec::new();
     Frame::Hello(terms("c").hello).encode(&mut hello);
     socket.write_all(&hello).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).ok();
     // At most a TLS alert.
@@ -195,7 +195,7 @@ fn an_idle_connection_lives_on_and_an_unused_one_is_closed() {
     let queue = Arc::new(Queue::default());
     directory.add(partition(0), 0, &queue);
     let second = Duration::from_secs(1);
-    let soon_idle = |worker| Terms { idle_timeout: second, linger: second, ..terms(worker) };
+    let soon_idle = |worker| ConnectionSettings { idle_timeout: second, linger: second, ..terms(worker) };
     let producer = plane(soon_idle("p"), &directory, None);
     let consumer = plane(soon_idle("c"), &directory, None);
     let address = producer.local_address().to_string();
@@ -203,14 +203,14 @@ fn an_idle_connection_lives_on_and_an_unused_one_is_closed() {
     let handle = consumer.open_channel(&address, partition(0), 0, 2, first);
     std::thread::sleep(second * 3);
     queue.push(Item::Data(b"late".to_vec()));
-    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().unwrap(), "late");
+    assert_eq!(receiver.recv_timeout(TIMEOUT).unwrap().unwrap(), "late");
     drop(handle);
     std::thread::sleep(second * 2);
     assert!(receiver.try_recv().is_err(), "a canceled channel is not told of anything");
     queue.push(Item::Data(b"again".to_vec()));
     let (second, receiver) = heard();
     let _handle = consumer.open_channel(&address, partition(0), 0, 2, second);
-    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().unwrap(), "again");
+    assert_eq!(receiver.recv_timeout(TIMEOUT).unwrap().unwrap(), "again");
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_missing_partition_and_a_failed_producer_are_told_from_a_lost_connection() {
     assert_eq!(failure.kind, FailureKind::PartitionUnavailable { partition: partition(0) });
     let (heard_gone, receiver) = heard();
     let _handle = consumer.open_channel(&address, partition(1), 0, 2, heard_gone);
-    let failure = receiver.recv_timeout(PATIENCE).unwrap().unwrap_err();
+    let failure = receiver.recv_timeout(TIMEOUT).unwrap().unwrap_err();
     assert_eq!(failure.kind, FailureKind::PartitionUnavailable { partition: partition(1) });
     assert!(failure.message.contains("its task was canceled"), "{}", failure.message);
 }
@@ -245,11 +245,11 @@ fn the_end_of_a_worker_ends_both_sides_of_its_channels() {
         let (inbox, receiver) = heard();
         let _handle = consumer.open_channel(&producer.local_address().to_string(), partition(0), 0, 2, inbox);
         queue.push(Item::Data(vec![1]));
-        receiver.recv_timeout(PATIENCE).unwrap().unwrap();
+        receiver.recv_timeout(TIMEOUT).unwrap().unwrap();
         drop(producer);
-        let failure = receiver.recv_timeout(PATIENCE).unwrap().unwrap_err();
+        let failure = receiver.recv_timeout(TIMEOUT).unwrap().unwrap_err();
         assert_eq!(failure.kind, FailureKind::ConnectionLost { partition: partition(0) });
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while queue.closed().is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use flink_test_hadoop::{Cluster, Layout, Submission, Variant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_file_is_read_as_it_was_written() {
@@ -55,7 +55,7 @@ fn an_application_runs_and_its_log_is_kept() {
     let mut submission = Submission::of("echo in container $CONTAINER_ID");
     submission.queue = "other".to_owned();
     let id = yarn.submit(&submission);
-    let ended = yarn.wait(&id, PATIENCE);
+    let ended = yarn.wait(&id, TIMEOUT);
     assert_eq!(ended["user"], "alice");
     assert_eq!(ended["queue"], "root.other");
     let log = yarn.logs(&id);
@@ -70,7 +70,7 @@ fn too_much_memory_ends_a_container() {
     let cluster = Cluster::shared(Variant::Plain);
     let command = "python3 -c 'import time; data = bytes([1]) * 400000000; time.sleep(60)'";
     let id = cluster.yarn().submit(&Submission::of(command));
-    let ended = cluster.yarn().wait(&id, PATIENCE);
+    let ended = cluster.yarn().wait(&id, TIMEOUT);
     let diagnostics = ended["diagnostics"].as_str().unwrap();
     assert!(diagnostics.contains("beyond the 'PHYSICAL' memory limit"), "{diagnostics}");
 }
@@ -86,7 +86,7 @@ fn processes_of_containers_are_found() {
     let process = cluster.container_processes().into_iter().find(mine).unwrap();
     assert!(both_hosts().contains(&process.host), "{process:?}");
     cluster.yarn().kill(&id);
-    assert_eq!(cluster.yarn().wait(&id, PATIENCE)["state"], "KILLED");
+    assert_eq!(cluster.yarn().wait(&id, TIMEOUT)["state"], "KILLED");
     eventually(|| !cluster.container_processes().iter().any(mine));
 }
 
@@ -95,7 +95,7 @@ fn both_hosts() -> BTreeSet<String> {
 }
 
 pub(crate) fn eventually(mut condition: impl FnMut() -> bool) {
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = std::time::Instant::now() + TIMEOUT;
     while !condition() {
         assert!(std::time::Instant::now() < until, "timed out");
         std::thread::sleep(Duration::from_millis(50));

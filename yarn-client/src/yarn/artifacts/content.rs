@@ -13,7 +13,7 @@ use crate::error::{ClientError, Result};
 const PIECE: usize = 1 << 20;
 
 /// An executable beyond this is not looked into, but taken as it is.
-const LARGEST_TO_STRIP: u64 = 1 << 30;
+const MAX_TO_STRIP_BYTES: u64 = 1 << 30;
 
 /// A local file as it will be stored, known by its SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +34,9 @@ impl Content {
         let wrong = |error: std::io::Error| unreadable(path, &error);
         let file = File::open(path).map_err(wrong)?;
         let size = file.metadata().map_err(wrong)?.len();
-        if executable && size <= LARGEST_TO_STRIP {
+        if executable && size <= MAX_TO_STRIP_BYTES {
             let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
-            file.take(LARGEST_TO_STRIP).read_to_end(&mut bytes).map_err(wrong)?;
+            file.take(MAX_TO_STRIP_BYTES).read_to_end(&mut bytes).map_err(wrong)?;
             return Ok(Self::of_executable(path, bytes));
         }
         Self::of_file(path, file)

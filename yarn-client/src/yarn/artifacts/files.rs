@@ -7,7 +7,7 @@ use crate::error::{ClientError, Result};
 use crate::yarn::plan::Plan;
 
 /// More files than this are not shipped one by one: every container would fetch every one of them.
-const MOST_FILES: usize = 2_000;
+const MAX_FILES: usize = 2_000;
 
 /// The binary that runs: its path may be that of a newer one by now.
 const OWN: &str = "/proc/self/exe";
@@ -153,8 +153,8 @@ fn folder(path: &Path, name: &str, depth: usize, items: &mut Vec<Item>) -> Resul
             source: Source::Local { path: found, executable: false },
             kind: ContainerFileKind::File,
         });
-        if items.len() > MOST_FILES {
-            return Err(ClientError::usage(format!("more than {MOST_FILES} files are to be shipped"))
+        if items.len() > MAX_FILES {
+            return Err(ClientError::usage(format!("more than {MAX_FILES} files are to be shipped"))
                 .hint("put them into an archive, which containers unpack: --ship-archive FILE.tar.gz"));
         }
     }

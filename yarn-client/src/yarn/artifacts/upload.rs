@@ -15,7 +15,7 @@ use super::content::changed;
 use super::files::{Item, Source};
 use super::progress::Progress;
 use crate::error::{ClientError, Result};
-use crate::yarn::left_over;
+use crate::yarn::orphaned_staging;
 
 /// Files that are uploaded at the same time.
 const AT_ONCE: usize = 4;
@@ -171,7 +171,7 @@ impl Uploader {
             let (hdfs, folder) = (self.hdfs.clone(), format!("{}/{sha256}", self.folder));
             noting.spawn(async move {
                 let status = hdfs.status(&folder).await?;
-                match left_over::is_noted(Duration::from_millis(status.modified_millis)) {
+                match orphaned_staging::is_noted(Duration::from_millis(status.modified_millis)) {
                     true => Ok(()),
                     false => hdfs.write(&format!("{folder}/{USED}"), Vec::new(), FILE_MODE).await.map(|_| ()),
                 }

@@ -5,7 +5,7 @@ use flink_console::human;
 use hadoop_rpc::yarn::{NodeReport, NodeState, QueueInfo, QueueState};
 
 use super::resources::{self, RESOURCES};
-use super::{Finding, Patient, local};
+use super::{CheckContext, Finding, local};
 use crate::yarn::plan::{Size, megabytes};
 use crate::yarn::resource_manager::room;
 
@@ -19,10 +19,10 @@ const QUEUE: &str = "queue";
 const NAME_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Nodes that are connected to.
-const MOST_PORTS: usize = 10;
+const MAX_PORTS: usize = 10;
 
 /// Whether the services' names have addresses.
-pub(super) async fn names(patient: &Patient) -> Vec<Finding> {
+pub(super) async fn names(patient: &CheckContext) -> Vec<Finding> {
     let configuration = &patient.hadoop.configuration;
     let mut hosts = BTreeSet::new();
     for (key, value) in configuration.iter() {
@@ -81,7 +81,7 @@ async fn resolve(host: &str) -> Result<String, String> {
 }
 
 /// The ResourceManager, and whether the application that was asked for would start.
-pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
+pub(super) async fn examine(patient: &CheckContext) -> Vec<Finding> {
     let begun = Instant::now();
     let new = match patient.manager.new_application().await {
         Ok(new) => new,
@@ -119,7 +119,7 @@ pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
     findings
 }
 
-fn largest(patient: &Patient, largest: Size) -> Vec<Finding> {
+fn largest(patient: &CheckContext, largest: Size) -> Vec<Finding> {
     let asked = [("the ApplicationMaster", patient.plan.master), ("a TaskManager", patient.plan.task_manager)];
     let too_large =
         asked.into_iter().filter(|(_, size)| size.memory_mb > largest.memory_mb || size.vcores > largest.vcores);
@@ -195,7 +195,7 @@ async fn ports(nodes: &[NodeReport]) -> Vec<Finding> {
     let running: Vec<&NodeReport> = nodes.iter().filter(|node| node.state == NodeState::Running).collect();
     let mut reached = 0;
     let mut findings = Vec::new();
-    for node in running.iter().take(MOST_PORTS) {
+    for node in running.iter().take(MAX_PORTS) {
         let connecting = tokio::net::TcpStream::connect((node.id.host.as_str(), node.id.port));
         match tokio::time::timeout(NAME_TIMEOUT, connecting).await {
             Ok(Ok(_)) => reached += 1,
@@ -220,7 +220,7 @@ fn unreachable(node: &NodeReport, reason: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yarn::doctor::Grade;
+    use crate::yarn::doctor::Severity;
 
     #[test]
     fn hosts_of_addresses() {
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn an_unknown_queue_names_those_that_there_are() {
         let (finding, queue) = queue_finding(&[], "x");
-        assert_eq!((finding.grade, queue), (Grade::Problem, None));
+        assert_eq!((finding.grade, queue), (Severity::Problem, None));
         assert!(finding.advice.unwrap().starts_with("choose one of"));
     }
 

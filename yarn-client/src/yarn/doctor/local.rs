@@ -12,13 +12,13 @@ const CONFIGURATION: &str = "configuration";
 const TOKENS: &str = "tokens";
 
 /// A token that ends sooner than this is worth a warning.
-const SOON: Duration = Duration::from_secs(24 * 3600);
+const EXPIRES_SOON: Duration = Duration::from_secs(24 * 3600);
 
 /// A ticket that ends sooner than this is worth a warning.
 const SHORT_TICKET: Duration = Duration::from_secs(3600);
 
 /// An executable beyond this is not looked into.
-const LARGEST_BINARY: u64 = 1 << 30;
+const MAX_BINARY_BYTES: u64 = 1 << 30;
 
 /// Which files there are, and whether they name the services.
 pub(super) fn configuration(hadoop: &Hadoop) -> Vec<Finding> {
@@ -59,7 +59,7 @@ pub(super) fn binary(plan: &Plan) -> Vec<Finding> {
     }
     let path = "/proc/self/exe";
     let size = std::fs::metadata(path).map_or(u64::MAX, |metadata| metadata.len());
-    if size > LARGEST_BINARY {
+    if size > MAX_BINARY_BYTES {
         return Vec::new();
     }
     let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
@@ -115,7 +115,7 @@ pub(super) fn identity(hadoop: &Hadoop) -> Vec<Finding> {
                 Some(Duration::ZERO) => {
                     Finding::problem(TOKENS, format!("{name} has ended"), "get a new one, or use Kerberos")
                 }
-                Some(left) if left < SOON => Finding::warning(
+                Some(left) if left < EXPIRES_SOON => Finding::warning(
                     TOKENS,
                     format!("{name} ends in {}", human::duration(left)),
                     "what runs longer needs a newer one, or a keytab",

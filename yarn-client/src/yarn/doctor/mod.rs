@@ -55,7 +55,7 @@ impl DoctorOptions {
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Grade {
+enum Severity {
     /// As it should be.
     Good,
     /// Works, but may not for long, or not well.
@@ -68,7 +68,7 @@ enum Grade {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Finding {
     check: &'static str,
-    grade: Grade,
+    grade: Severity,
     finding: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
@@ -82,15 +82,15 @@ struct JsonFindings<'a> {
 
 impl Finding {
     fn good(check: &'static str, finding: impl Into<String>) -> Self {
-        Self { check, grade: Grade::Good, finding: finding.into(), advice: None }
+        Self { check, grade: Severity::Good, finding: finding.into(), advice: None }
     }
 
     fn warning(check: &'static str, finding: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, grade: Grade::Warning, finding: finding.into(), advice: Some(advice.into()) }
+        Self { check, grade: Severity::Warning, finding: finding.into(), advice: Some(advice.into()) }
     }
 
     fn problem(check: &'static str, finding: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, grade: Grade::Problem, finding: finding.into(), advice: Some(advice.into()) }
+        Self { check, grade: Severity::Problem, finding: finding.into(), advice: Some(advice.into()) }
     }
 
     /// What went wrong, as it is told elsewhere.
@@ -103,9 +103,9 @@ impl Finding {
 
     fn text(&self) -> String {
         let mark = match self.grade {
-            Grade::Good => "ok     ",
-            Grade::Warning => "warning",
-            Grade::Problem => "PROBLEM",
+            Severity::Good => "ok     ",
+            Severity::Warning => "warning",
+            Severity::Problem => "PROBLEM",
         };
         let indented = |text: &str| text.replace('\n', "\n                           ");
         let advice = self.advice.as_ref().map(|advice| format!("\n                        -> {}", indented(advice)));
@@ -114,7 +114,7 @@ impl Finding {
 }
 
 /// What the checks look at.
-struct Patient {
+struct CheckContext {
     plan: Plan,
     hadoop: Hadoop,
     manager: ResourceManager,
@@ -126,7 +126,7 @@ pub(crate) fn execute(options: &DoctorOptions) -> Result<()> {
     let configuration = options.configuration.load(|configuration| options.deployment.apply(configuration))?;
     let plan = Plan::new(Kind::Session, &configuration, None)?;
     let findings = block_on(async { Ok(examine(plan, &configuration).await) })?;
-    let problems = findings.iter().filter(|finding| finding.grade == Grade::Problem).count();
+    let problems = findings.iter().filter(|finding| finding.grade == Severity::Problem).count();
     match options.output {
         Format::Json => output::json(&JsonFindings { findings: &findings, problems })?,
         Format::Text => findings.iter().try_for_each(|finding| output::line(finding.text()))?,
@@ -167,7 +167,7 @@ async fn examine(plan: Plan, configuration: &flink_graph::Configuration) -> Vec<
         }
     };
     findings.push(local::user(manager.identity(), &hadoop));
-    let patient = Patient { plan, hadoop, manager, root };
+    let patient = CheckContext { plan, hadoop, manager, root };
     let (names, cluster, storage) =
         tokio::join!(cluster::names(&patient), cluster::examine(&patient), storage::examine(&patient));
     findings.extend(names);

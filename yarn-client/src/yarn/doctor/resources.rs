@@ -1,6 +1,6 @@
 use hadoop_rpc::yarn::{ApplicationReport, ApplicationState, NodeReport, QueueInfo};
 
-use super::{Finding, Patient};
+use super::{CheckContext, Finding};
 use crate::yarn::explain::{self, Node, Waiting};
 use crate::yarn::plan::{Size, megabytes};
 use crate::yarn::resource_manager::{queue_room, room};
@@ -21,7 +21,7 @@ struct Asked<'a> {
 }
 
 /// Whether an ApplicationMaster and a TaskManager would get their containers now: from the queue first, then from the nodes.
-pub(super) async fn examine(patient: &Patient, nodes: &[NodeReport], queue: Option<&QueueInfo>) -> Vec<Finding> {
+pub(super) async fn examine(patient: &CheckContext, nodes: &[NodeReport], queue: Option<&QueueInfo>) -> Vec<Finding> {
     let Ok(steps) = patient.hadoop.steps() else { return Vec::new() };
     let nodes: Vec<_> = nodes.iter().filter_map(room).collect();
     let plan = &patient.plan;
@@ -124,7 +124,7 @@ mod tests {
     use hadoop_rpc::yarn::{QueueState, QueueStatistics, Resource};
 
     use super::*;
-    use crate::yarn::doctor::Grade;
+    use crate::yarn::doctor::Severity;
     use crate::yarn::start;
 
     fn queue(used: f32) -> QueueInfo {
@@ -174,19 +174,19 @@ mod tests {
         let limit = "Queue's AM resource limit exceeded. Queue Resource Limit for AM = <memory:4096, vCores:1>; Queue AM \
                      Resource Usage = <memory:4000, vCores:2>; ";
         let (free, two) = (queue(0.0), [running(2048, 1), running(2048, 1)]);
-        check(true, 128, &free, &[], Grade::Good, "room for 64 times it");
-        check(true, 128, &queue(1.0), &two, Grade::Warning, "queue default may have 4 GB and have 4 GB");
-        check(true, 128, &queue(1.0), &two[1..], Grade::Good, "room");
+        check(true, 128, &free, &[], Severity::Good, "room for 64 times it");
+        check(true, 128, &queue(1.0), &two, Severity::Warning, "queue default may have 4 GB and have 4 GB");
+        check(true, 128, &queue(1.0), &two[1..], Severity::Good, "room");
         // What others have beside their ApplicationMasters is none of its share.
-        check(true, 128, &queue(1.0), &[running(2048, 3), running(2048, 1)], Grade::Good, "room");
-        check(true, 128, &free, &[waiting(limit)], Grade::Warning, "they may have 4 GB");
-        check(true, 128, &free, &[waiting("something else")], Grade::Good, "room");
+        check(true, 128, &queue(1.0), &[running(2048, 3), running(2048, 1)], Severity::Good, "room");
+        check(true, 128, &free, &[waiting(limit)], Severity::Warning, "they may have 4 GB");
+        check(true, 128, &free, &[waiting("something else")], Severity::Good, "room");
         let of_user = waiting("User capacity has reached its maximum limit. Details");
         let of_another = ApplicationReport { user: "bob".to_owned(), ..of_user.clone() };
-        check(false, 1024, &free, &[of_another], Grade::Good, "room");
-        check(false, 1024, &free, &[of_user], Grade::Warning, "all that one user may have");
-        check(false, 1024, &queue(1.0), &two, Grade::Good, "room");
-        check(false, 1024, &queue(1.9), &[], Grade::Warning, "may have 8 GB of the cluster and has 410 MB left");
-        check(false, 8192, &queue(1.9), &[], Grade::Problem, "no node is large enough");
+        check(false, 1024, &free, &[of_another], Severity::Good, "room");
+        check(false, 1024, &free, &[of_user], Severity::Warning, "all that one user may have");
+        check(false, 1024, &queue(1.0), &two, Severity::Good, "room");
+        check(false, 1024, &queue(1.9), &[], Severity::Warning, "may have 8 GB of the cluster and has 410 MB left");
+        check(false, 8192, &queue(1.9), &[], Severity::Problem, "no node is large enough");
     }
 }

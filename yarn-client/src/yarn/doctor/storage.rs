@@ -2,14 +2,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use flink_console::human;
 
-use super::{Finding, Patient};
-use crate::yarn::left_over::{self, Fate};
+use super::{CheckContext, Finding};
+use crate::yarn::orphaned_staging::{self, Fate};
 
 const HDFS: &str = "hdfs";
 const CLOCK: &str = "clock";
 const QUOTA: &str = "quota";
 const LOGS: &str = "logs";
-const LEFT: &str = "left over";
+const ORPHANED: &str = "left over";
 const UPLOADED: &str = "uploaded";
 
 /// Clocks that differ by more are worth a warning: Kerberos allows five minutes, tokens and logs carry times.
@@ -22,10 +22,10 @@ const WORST_SKEW: Duration = Duration::from_secs(300);
 const NEEDED: u64 = 256 << 20;
 
 /// HDFS as a deployment uses it.
-pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
+pub(super) async fn examine(patient: &CheckContext) -> Vec<Finding> {
     // All at once: each waits for a NameNode that does not answer.
     let (mut findings, quota, logs) = tokio::join!(write(patient), quota(patient), logs(patient));
-    let usable = findings.iter().all(|finding| finding.grade == super::Grade::Good);
+    let usable = findings.iter().all(|finding| finding.grade == super::Severity::Good);
     // What there is no room for cannot be written either: then this is the reason.
     findings.extend(quota);
     if usable {
@@ -37,7 +37,7 @@ pub(super) async fn examine(patient: &Patient) -> Vec<Finding> {
 }
 
 /// Writes a file, looks at its time, and removes it.
-async fn write(patient: &Patient) -> Vec<Finding> {
+async fn write(patient: &CheckContext) -> Vec<Finding> {
     let (hdfs, root) = (patient.root.hdfs(), patient.root.uri());
     let advice = "check fs.defaultFS, that the NameNode runs and is not in safe mode, and that you may write there";
     let name = format!("{root}/doctor-{}", std::process::id());
@@ -73,7 +73,7 @@ fn clock(before: Duration, theirs: Duration, after: Duration) -> Finding {
     }
 }
 
-async fn quota(patient: &Patient) -> Option<Finding> {
+async fn quota(patient: &CheckContext) -> Option<Finding> {
     // A quota stands on the home folder, not on ours.
     let home = patient.root.uri().rsplit_once('/').map_or(patient.root.uri(), |(home, _)| home);
     let usage = patient.root.hdfs().usage(home).await.ok()?;
@@ -95,13 +95,13 @@ async fn quota(patient: &Patient) -> Option<Finding> {
 }
 
 /// Folders of applications that have not taken them away.
-async fn left_over(patient: &Patient) -> Vec<Finding> {
-    let found = left_over::folders(&patient.manager, &patient.root).await.unwrap_or_default();
+async fn left_over(patient: &CheckContext) -> Vec<Finding> {
+    let found = orphaned_staging::folders(&patient.manager, &patient.root).await.unwrap_or_default();
     found.into_iter().filter_map(|(folder, fate)| left_behind(patient.root.of(folder.id).uri(), fate)).collect()
 }
 
 /// What was uploaded, by content.
-async fn artifacts(patient: &Patient) -> Option<Finding> {
+async fn artifacts(patient: &CheckContext) -> Option<Finding> {
     let (root, uri) = (&patient.root, patient.root.artifacts_uri());
     let count = root.artifacts().await.ok()?.len();
     let bytes = if count > 0 { root.hdfs().usage(&uri).await.ok()?.space } else { 0 };
@@ -112,7 +112,7 @@ async fn artifacts(patient: &Patient) -> Option<Finding> {
              run or session",
             if count == 1 { "" } else { "s" },
             human::count(bytes),
-            left_over::KEPT_DAYS
+            orphaned_staging::KEPT_DAYS
         ),
     ))
 }
@@ -132,10 +132,10 @@ fn left_behind(uri: &str, fate: Fate) -> Option<Finding> {
             ),
         ),
     };
-    Some(Finding::warning(LEFT, text, advice))
+    Some(Finding::warning(ORPHANED, text, advice))
 }
 
-async fn logs(patient: &Patient) -> Option<Finding> {
+async fn logs(patient: &CheckContext) -> Option<Finding> {
     let configuration = &patient.hadoop.configuration;
     let enabled = configuration.get_bool("yarn.log-aggregation-enable").ok().flatten().unwrap_or(false);
     if !enabled {
@@ -164,14 +164,14 @@ async fn logs(patient: &Patient) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::yarn::doctor::Grade;
+    use crate::yarn::doctor::Severity;
 
     #[test]
     fn clocks_are_compared_within_what_the_question_took() {
         let at = Duration::from_secs;
-        assert_eq!(clock(at(100), at(101), at(102)).grade, Grade::Good);
-        assert_eq!(clock(at(100), at(90), at(102)).grade, Grade::Good);
-        assert_eq!(clock(at(100), at(60), at(102)).grade, Grade::Warning);
-        assert_eq!(clock(at(100), at(1_000), at(102)).grade, Grade::Problem);
+        assert_eq!(clock(at(100), at(101), at(102)).grade, Severity::Good);
+        assert_eq!(clock(at(100), at(90), at(102)).grade, Severity::Good);
+        assert_eq!(clock(at(100), at(60), at(102)).grade, Severity::Warning);
+        assert_eq!(clock(at(100), at(1_000), at(102)).grade, Severity::Problem);
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use hadoop_rpc::yarn::ApplicationId;
 
 /// Longest name of a log and longest number of its size.
-const LONGEST_TEXT: usize = 4 << 10;
+const MAX_TEXT_LENGTH: usize = 4 << 10;
 
 /// The folders in which an application's logs may be, as the versions of Hadoop have it, newest first.
 pub(crate) fn folders(root: &str, suffix: &str, user: &str, application: ApplicationId) -> [String; 3] {
@@ -72,7 +72,7 @@ fn read_utf(source: &mut (impl Read + ?Sized)) -> io::Result<Option<String>> {
     let mut second = [0];
     source.read_exact(&mut second)?;
     let length = usize::from(u16::from_be_bytes([first[0], second[0]]));
-    if length > LONGEST_TEXT {
+    if length > MAX_TEXT_LENGTH {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a log's name is too long"));
     }
     let mut bytes = vec![0; length];

@@ -20,10 +20,10 @@ const TAIL: u64 = 8 + 4 + 16;
 const MAJOR: u16 = 1;
 
 /// Longest index that is read: a block has a mebibyte, so that this is for terabytes.
-const LARGEST_INDEX: u64 = 16 << 20;
+const MAX_INDEX_BYTES: u64 = 16 << 20;
 
 /// Longest key: a container's name has 60 bytes.
-const LONGEST_KEY: usize = 64 << 10;
+const MAX_KEY_LENGTH: usize = 64 << 10;
 
 /// Name of the index of blocks among the meta blocks.
 const BLOCK_INDEX: &str = "data:BCFile.index";
@@ -59,13 +59,13 @@ impl<R: Read + Seek> TFile<R> {
         let length = source.seek(SeekFrom::End(0))?;
         let tail_at = length.checked_sub(TAIL).ok_or_else(|| wrong("it is too short; it may still be written"))?;
         let index_at = read_tail(&mut source, tail_at)?;
-        if index_at >= tail_at || tail_at - index_at > LARGEST_INDEX {
+        if index_at >= tail_at || tail_at - index_at > MAX_INDEX_BYTES {
             return Err(wrong("its index is not where it should be"));
         }
         source.seek(SeekFrom::Start(index_at))?;
         let (compression, region) = find_block_index(&mut (&mut source).take(tail_at - index_at))?;
         check(&region, tail_at)?;
-        if region.raw > LARGEST_INDEX || region.compressed > LARGEST_INDEX {
+        if region.raw > MAX_INDEX_BYTES || region.compressed > MAX_INDEX_BYTES {
             return Err(wrong("its index is too large"));
         }
         let (compression, blocks) = read_block_index(&mut block(&mut source, compression, region)?)?;
@@ -183,7 +183,7 @@ fn read_key(block: &mut dyn Read) -> io::Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let length = usize::try_from(vlong_after(first[0], block)?).map_err(|_| wrong("a key's length is negative"))?;
-    if length > LONGEST_KEY {
+    if length > MAX_KEY_LENGTH {
         return Err(wrong("a key is too long"));
     }
     let mut key = vec![0; length];
@@ -241,7 +241,7 @@ fn read_length(source: &mut impl Read) -> io::Result<u32> {
 
 fn read_text(source: &mut impl Read) -> io::Result<String> {
     let length = usize::try_from(read_vlong(source)?).map_err(|_| wrong("a name is missing"))?;
-    if length > LONGEST_KEY {
+    if length > MAX_KEY_LENGTH {
         return Err(wrong("a name is too long"));
     }
     let mut bytes = vec![0; length];

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use flink_graph::TaskManagerId;
 
-use super::workers::Workers;
+use super::containers::Workers;
 use crate::job_manager::ClusterResources;
 
 /// TaskManagers that are registered although YARN counts none of our containers for them: of an earlier attempt, when their

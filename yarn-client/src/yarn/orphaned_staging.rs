@@ -10,11 +10,11 @@ use super::staging::{ApplicationFolder, StagingRoot};
 use crate::error::Result;
 
 /// Folders that are looked at: the others' turn comes later.
-const MOST_FOLDERS: usize = 50;
+const MAX_FOLDERS: usize = 50;
 
 /// A folder that was changed since may be that of an application which is about to be submitted: the ResourceManager does
 /// not know that yet.
-const NEW: Duration = Duration::from_secs(3600);
+const MIN_AGE: Duration = Duration::from_secs(3600);
 
 /// What is known of the application that a folder belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ fn fate(folder: &ApplicationFolder, known: Option<ApplicationState>, given: Appl
     match known {
         Some(state) if state.is_terminal() => Fate::Ended,
         Some(_) => Fate::Lives,
-        None if folder.id.cluster_timestamp == given.cluster_timestamp && folder.changed + NEW < now => Fate::Ended,
+        None if folder.id.cluster_timestamp == given.cluster_timestamp && folder.changed + MIN_AGE < now => Fate::Ended,
         None => Fate::Unknown,
     }
 }
@@ -72,7 +72,7 @@ fn now() -> Duration {
 pub(crate) async fn folders(manager: &ResourceManager, root: &StagingRoot) -> Result<Vec<(ApplicationFolder, Fate)>> {
     let mut folders = root.applications().await?;
     folders.sort_by_key(|folder| std::cmp::Reverse(folder.changed));
-    folders.truncate(MOST_FOLDERS);
+    folders.truncate(MAX_FOLDERS);
     let mut fates = Fates::new(manager);
     let mut found = Vec::new();
     for folder in folders {
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn only_what_has_surely_ended_is_left_over() {
         let now = Duration::from_secs(1_000_000);
-        let (old, fresh) = (now - NEW * 2, now - NEW / 2);
+        let (old, fresh) = (now - MIN_AGE * 2, now - MIN_AGE / 2);
         let (own, foreign) = ("application_7_0001", "application_8_0001");
         let check = |id: &str, changed, known, expect| {
             let folder = ApplicationFolder { id: id.parse().unwrap(), changed };

@@ -14,7 +14,7 @@ const RESULT: &str = ".result";
 const PROGRAM: &str = ".program";
 
 /// Longest graph or result that is read back.
-const LARGEST_RECORD: u64 = 512 << 20;
+const MAX_RECORD_BYTES: u64 = 512 << 20;
 
 /// Tries to write something, with growing pauses in between.
 const TRIES: u32 = 4;
@@ -104,7 +104,7 @@ impl Keeper {
     }
 
     async fn record<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, String> {
-        let bytes = self.store.read(name, LARGEST_RECORD).await.map_err(|error| error.to_string())?;
+        let bytes = self.store.read(name, MAX_RECORD_BYTES).await.map_err(|error| error.to_string())?;
         let bytes = bytes
             .ok_or_else(|| format!("{name} has vanished from the store of jobs: does another JobManager use it?"))?;
         wire::decode(&bytes).map_err(|error| {

@@ -10,7 +10,7 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// What both sides know and check.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct ConnectionSettings {
     /// Who speaks; a peer of another job or an older epoch is refused.
     pub hello: Hello,
     /// Largest element that is sent or accepted, bytes.
@@ -25,7 +25,7 @@ pub struct Terms {
     pub max_channels: usize,
 }
 
-impl Terms {
+impl ConnectionSettings {
     /// The defaults for a worker of a job.
     #[must_use]
     pub fn new(hello: Hello) -> Self {
@@ -55,7 +55,7 @@ impl Terms {
 /// One side of a connection: frames and time in, bytes out, no I/O. Driven by a socket, or by a simulated link.
 ///
 /// Times are durations since any fixed moment, the same for all calls.
-pub trait Side: Send {
+pub trait ConnectionEndpoint: Send {
     /// A frame came.
     ///
     /// # Errors

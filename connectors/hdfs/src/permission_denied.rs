@@ -3,7 +3,7 @@ use std::fmt;
 /// What the NameNode says when somebody lacks a right:
 /// `Permission denied: user=bob, access=WRITE, inode="/data":root:hadoop:drwxr-xr-x`.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal<'a> {
+pub(crate) struct PermissionDenied<'a> {
     user: &'a str,
     access: &'a str,
     path: &'a str,
@@ -11,7 +11,7 @@ pub(crate) struct Refusal<'a> {
     belongs_to: Option<(&'a str, &'a str, &'a str)>,
 }
 
-impl<'a> Refusal<'a> {
+impl<'a> PermissionDenied<'a> {
     /// None for a message of another form.
     pub(crate) fn parse(message: &'a str) -> Option<Self> {
         let line = message.lines().next()?;
@@ -28,7 +28,7 @@ impl<'a> Refusal<'a> {
     }
 }
 
-impl fmt::Display for Refusal<'_> {
+impl fmt::Display for PermissionDenied<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let may_not = match self.access {
             "READ" => "read",
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_refusal_is_put_in_words() {
         let check = |message: &str, expected: Option<&str>| {
-            let found = Refusal::parse(message).map(|refusal| refusal.to_string());
+            let found = PermissionDenied::parse(message).map(|refusal| refusal.to_string());
             match expected {
                 Some(expected) => assert!(found.unwrap().starts_with(expected), "{message}"),
                 None => assert_eq!(found, None, "{message}"),

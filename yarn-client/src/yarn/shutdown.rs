@@ -6,7 +6,7 @@ use flink_protocol::overview::JobSummary;
 use hadoop_rpc::yarn::{ApplicationReport, ApplicationState};
 
 use super::application::{Application, END_TIMEOUT};
-use super::left_over::{Fate, Fates};
+use super::orphaned_staging::{Fate, Fates};
 use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::Result;
 
@@ -14,7 +14,7 @@ use crate::error::Result;
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Pause between two looks at jobs that are being cancelled.
-const PAUSE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Application {
     /// Ends it: its jobs are cancelled, so that they take away what they have half written, and YARN does the rest. None
@@ -35,7 +35,7 @@ impl Application {
         let mut connection = self.clone().cluster(configuration).await?.connect().await?;
         if cancel_running(&mut connection).await? > 0 {
             while !running(&mut connection).await?.is_empty() {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         }
         Ok(())

@@ -14,11 +14,11 @@ use crate::job_manager::{ClientCall, ConnectionId, Event};
 use crate::job_store::{JobStore, Keeper, Recovered};
 
 /// Longest wait at the end for results that are still being kept.
-const LAST_WAIT: Duration = Duration::from_secs(20);
+const STORE_FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Who submits a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asker {
+pub(super) enum SubmissionOrigin {
     /// A client, under this number.
     Client(ConnectionId, u64),
     /// The JobManager itself: an earlier one had accepted the job.
@@ -64,7 +64,7 @@ impl EventLoop {
         ended.into_iter().for_each(|job| self.job_manager.restore_finished(job));
         for graph in running {
             self.fetch_program(&keeper, &graph).await;
-            self.job_kept(Asker::Recovery, Box::new(graph), Ok(()));
+            self.job_kept(SubmissionOrigin::Recovery, Box::new(graph), Ok(()));
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl EventLoop {
     }
 
     /// Keeps a job, then runs it.
-    pub(super) fn submit(&mut self, asker: Asker, graph: Box<JobGraph>) {
+    pub(super) fn submit(&mut self, asker: SubmissionOrigin, graph: Box<JobGraph>) {
         let is_known = self.job_manager.job_graph(graph.job_id).is_some();
         let Some(keeping) = self.keeping.as_ref().filter(|_| !is_known) else {
             return self.job_kept(asker, graph, Ok(()));
@@ -104,12 +104,12 @@ impl EventLoop {
         });
     }
 
-    pub(super) fn job_kept(&mut self, asker: Asker, graph: Box<JobGraph>, kept: Result<(), String>) {
+    pub(super) fn job_kept(&mut self, asker: SubmissionOrigin, graph: Box<JobGraph>, kept: Result<(), String>) {
         let job = graph.job_id;
         let (connection, number) = match asker {
-            Asker::Client(connection, number) => (connection, number),
+            SubmissionOrigin::Client(connection, number) => (connection, number),
             // Nobody waits for this answer.
-            Asker::Recovery => (OWN_CONNECTION, u64::MAX),
+            SubmissionOrigin::Recovery => (OWN_CONNECTION, u64::MAX),
         };
         if let Err(reason) = kept {
             let reason =
@@ -195,6 +195,6 @@ impl EventLoop {
                 }
             }
         };
-        let _ = tokio::time::timeout(LAST_WAIT, waiting).await;
+        let _ = tokio::time::timeout(STORE_FLUSH_TIMEOUT, waiting).await;
     }
 }

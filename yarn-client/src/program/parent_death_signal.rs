@@ -5,7 +5,7 @@ use tokio::process::Command;
 
 /// Ends a child with this process, however that ends: who runs a program again must not find the first one still at work. To
 /// be started from a thread that lives as long as the process, since the kernel looks at the thread.
-pub fn die_together(command: &mut Command) {
+pub fn kill_with_parent(command: &mut Command) {
     let parent = getpid();
     let prepare = move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;

@@ -7,9 +7,9 @@ use crate::name_nodes::NameNodes;
 
 /// What this process shows to the NameNodes of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Proof {
+pub(crate) enum Authentication {
     /// There is no security: a name will do.
-    Word,
+    Simple,
     /// A token of the file that the environment names, for the service as Hadoop writes it. The file is read again for each
     /// connection: whoever wrote it may put newer tokens there.
     Token { service: String },
@@ -19,7 +19,7 @@ pub(crate) enum Proof {
     Tickets,
 }
 
-impl Proof {
+impl Authentication {
     /// The best that there is: a token goes first, as with Hadoop's own clients. May block.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ impl Proof {
         login: Option<&KerberosLogin>,
     ) -> Result<Self, String> {
         if !user::is_kerberos(configuration).map_err(|error| error.to_string())? {
-            return Ok(Self::Word);
+            return Ok(Self::Simple);
         }
         let given = Credentials::from_environment().map_err(|error| error.to_string())?.unwrap_or_default();
         if let Some(service) = service_of_token(&given, nodes, configuration)? {
@@ -50,7 +50,7 @@ impl Proof {
     /// The login fails, in words.
     pub(crate) fn user(&self, configuration: &Configuration, name: Option<&str>) -> Result<User, String> {
         match (self, name) {
-            (Self::Word, Some(name)) => Ok(User::simple(name)),
+            (Self::Simple, Some(name)) => Ok(User::simple(name)),
             (Self::Keytab { principal, file }, _) => {
                 let login = KerberosLogin::Keytab { principal: principal.clone(), file: file.clone() };
                 User::kerberos_login(configuration, login).map_err(|error| error.to_string())
@@ -111,10 +111,10 @@ mod tests {
     fn a_keytab_is_used_where_there_is_security() {
         let nodes = NameNodes::find("127.0.0.1:1", &Configuration::new()).unwrap();
         let login = KerberosLogin::Keytab { principal: "alice".to_owned(), file: "a.keytab".into() };
-        let find = |configuration: &Configuration, login| Proof::find(&nodes, configuration, login).unwrap();
-        assert_eq!(find(&Configuration::new(), Some(&login)), Proof::Word);
-        let keytab = Proof::Keytab { principal: "alice".to_owned(), file: "a.keytab".into() };
+        let find = |configuration: &Configuration, login| Authentication::find(&nodes, configuration, login).unwrap();
+        assert_eq!(find(&Configuration::new(), Some(&login)), Authentication::Simple);
+        let keytab = Authentication::Keytab { principal: "alice".to_owned(), file: "a.keytab".into() };
         assert_eq!(find(&secure(), Some(&login)), keytab);
-        assert_eq!(find(&secure(), None), Proof::Tickets);
+        assert_eq!(find(&secure(), None), Authentication::Tickets);
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::decoder::FrameDecoder;
-use super::side::{ConnectionError, Side, Wake, lock};
+use super::endpoint::{ConnectionEndpoint, ConnectionError, Wake, lock};
 use super::wire::{Received, Wire};
 
 /// Reads and writes of one direction before the other has its turn.
@@ -21,7 +21,7 @@ const TURNS: usize = 4;
 const ROUNDS: usize = 16;
 
 /// Longest time spent on the last words to a peer that is refused.
-const FAREWELL: Duration = Duration::from_millis(500);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Wakes a connection from any thread; cheap when it is awake already.
 #[derive(Default)]
@@ -59,7 +59,7 @@ impl Signal {
 
 /// One side of a connection with its socket.
 pub(super) struct Driver {
-    pub(super) side: Box<dyn Side>,
+    pub(super) side: Box<dyn ConnectionEndpoint>,
     wire: Wire,
     decoder: FrameDecoder,
     signal: Arc<Signal>,
@@ -72,7 +72,7 @@ pub(super) struct Driver {
 impl Driver {
     /// `origin` is the moment from which the side counts time.
     pub(super) fn new(
-        side: Box<dyn Side>,
+        side: Box<dyn ConnectionEndpoint>,
         wire: Wire,
         decoder: FrameDecoder,
         signal: Arc<Signal>,
@@ -87,7 +87,7 @@ impl Driver {
     pub(super) async fn run(mut self) -> Result<(), ConnectionError> {
         let result = poll_fn(|cx| self.poll(cx)).await;
         if let Err(error) = &result {
-            let last_words = tokio::time::timeout(FAREWELL, self.say_last_words(error)).await;
+            let last_words = tokio::time::timeout(CLOSE_TIMEOUT, self.send_failure(error)).await;
             // Nobody is left to be told of an error there.
             drop(last_words);
             self.side.shut_down(error);
@@ -176,7 +176,7 @@ impl Driver {
         self.origin.elapsed()
     }
 
-    async fn say_last_words(&mut self, error: &ConnectionError) -> Result<(), ConnectionError> {
+    async fn send_failure(&mut self, error: &ConnectionError) -> Result<(), ConnectionError> {
         let (side, wire) = (&mut self.side, &mut self.wire);
         if wire.is_open() {
             wire.append(|out| side.refuse(error, out));
