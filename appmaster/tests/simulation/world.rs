@@ -12,9 +12,9 @@ use flink_protocol::worker::{FromWorker, ToWorker};
 use flink_taskmanager::task_manager::{self as tm, TaskManagerCore, WorkerId};
 
 use crate::clients::{Client, Phase};
-use crate::workers::{Output, Worker, WorkerKey};
 use crate::jobs::random_job;
 use crate::store::{Store, Zombie};
+use crate::workers::{Output, Worker, WorkerKey};
 
 /// What is broken on purpose, to see that it is noticed.
 #[derive(Debug, Clone, Copy, PartialEq)]
