@@ -22,7 +22,7 @@ pub enum RestartStrategy {
     /// After what the cluster is to blame for, as long as that is not too often: what holds when no strategy is set where
     /// containers come and go, since a shared cluster takes some back as a matter of course.
     ForTheCluster {
-        /// When it was restarted, within [`CLUSTER_INTERVAL`].
+        /// When it was restarted, within the last hour.
         restarts: VecDeque<Duration>,
     },
     /// A number of times, after the same pause each time.
