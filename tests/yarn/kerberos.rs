@@ -11,7 +11,7 @@ use crate::user::{User, application_in, expected};
 pub(crate) const SECURE: Variant = Variant::Kerberos(RpcProtection::Any);
 
 /// Longest time until a mistake is told.
-const EXPIRES_SOON: Duration = Duration::from_secs(10);
+const MAX_DELAY: Duration = Duration::from_secs(10);
 
 /// The user of the tests, as Flink's keys name a login.
 pub(crate) fn keytab(cluster: &Cluster) -> [String; 4] {
@@ -186,7 +186,7 @@ fn refused(user: &User<'_>, options: &[&str], told: &[&str]) {
     for part in told {
         assert!(ended.stderr.contains(part), "`{part}` is missing in:\n{}", ended.stderr);
     }
-    assert!(begun.elapsed() < EXPIRES_SOON, "told after {:?} only", begun.elapsed());
+    assert!(begun.elapsed() < MAX_DELAY, "told after {:?} only", begun.elapsed());
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn a_kerberos_server_that_is_silent_is_named_soon() {
         command.env("KRB5_CONFIG", &silent).env("KRB5CCNAME", format!("FILE:{}", tickets.display()));
         let begun = Instant::now();
         let ended = crate::process::Running::start(&mut command).wait();
-        assert!(begun.elapsed() < EXPIRES_SOON, "told after {:?} only: {}", begun.elapsed(), ended.stderr);
+        assert!(begun.elapsed() < MAX_DELAY, "told after {:?} only: {}", begun.elapsed(), ended.stderr);
         assert_ne!(ended.code, Some(0), "{}", ended.stderr);
         assert!(ended.stderr.contains("the Kerberos server does not answer"), "{}", ended.stderr);
     }

@@ -12,7 +12,7 @@ const LABELLED: &str = "127.0.0.2";
 const OTHER: &str = "127.0.0.3";
 
 /// Longest time until a mistake is told.
-const EXPIRES_SOON: Duration = Duration::from_secs(10);
+const MAX_DELAY: Duration = Duration::from_secs(10);
 
 /// Arguments of a program that runs for ever.
 const ENDLESS: [&str; 4] = ["--events", "1000000000000", "--rate", "1000"];
@@ -64,7 +64,7 @@ fn refused(user: &User<'_>, words: &[&str], told: &[&str]) {
     let ended = user.call(&[&["session", "-d", "-D", &staging], words].concat());
     assert_ne!(ended.code, Some(0), "{}", ended.stderr);
     told.iter().for_each(|part| assert!(ended.stderr.contains(part), "`{part}` is missing in:\n{}", ended.stderr));
-    assert!(begun.elapsed() < EXPIRES_SOON, "told after {:?} only", begun.elapsed());
+    assert!(begun.elapsed() < MAX_DELAY, "told after {:?} only", begun.elapsed());
     assert_eq!(user.cluster.hdfs().status(&user.path("staging")), None, "nothing was uploaded");
 }
 

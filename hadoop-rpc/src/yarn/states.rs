@@ -46,7 +46,7 @@ states! {
     /// How far an application is.
     ApplicationState {
         /// Just made.
-        New = 1, "MIN_AGE";
+        New = 1, "NEW";
         /// Being written to the ResourceManager's store.
         NewSaving = 2, "NEW_SAVING";
         /// Submitted to a queue.
@@ -92,7 +92,7 @@ states! {
     /// How far an attempt of an application is.
     AttemptState {
         /// Just made.
-        New = 1, "MIN_AGE";
+        New = 1, "NEW";
         /// Submitted to the scheduler.
         Submitted = 2, "SUBMITTED";
         /// Waits for a container.
@@ -120,7 +120,7 @@ states! {
     /// How far a container is.
     ContainerState {
         /// Not started yet.
-        New = 1, "MIN_AGE";
+        New = 1, "NEW";
         /// Being localised, or running.
         Running = 2, "RUNNING";
         /// Over.
@@ -132,7 +132,7 @@ states! {
     /// How a NodeManager is.
     NodeState {
         /// Just registered.
-        New = 1, "MIN_AGE";
+        New = 1, "NEW";
         /// In use.
         Running = 2, "RUNNING";
         /// Its disks or its health script say that it is not well.

@@ -88,6 +88,13 @@ fn at_commas(input: &str) -> Vec<&str> {
     parts
 }
 
+/// Whether the file system could not be asked, so that asking for a part of the same input would take as long, in vain.
+fn is_silent(error: &FileError) -> bool {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
+    let kinds = [ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut];
+    matches!(error, FileError::Remote { kind, .. } if kinds.contains(kind))
+}
+
 /// The files found so far.
 #[derive(Default)]
 struct Files {
@@ -101,9 +108,12 @@ impl Files {
     fn take_literally(&mut self, path: &str, folder: Option<&str>) -> Result<bool, FileError> {
         let uri = FileUri::parse_in(path, folder)?;
         let file_system = file_system::of(&uri)?;
-        // An error is no answer here: a list can be too long for a name, or have signs that names may not have.
-        let Ok(status) = file_system.status(&uri) else { return Ok(false) };
-        self.take(&*file_system, status).map(|()| true)
+        match file_system.status(&uri) {
+            Ok(status) => self.take(&*file_system, status).map(|()| true),
+            Err(error) if is_silent(&error) => Err(error),
+            // No answer: a list can be too long for a name, or have signs that names may not have.
+            Err(_) => Ok(false),
+        }
     }
 
     /// Takes a file, or all files of a folder.

@@ -364,7 +364,7 @@ struct Interrupted {
 }
 
 const OLD: [&str; 2] = ["part-00000=old", "x=old"];
-const MIN_AGE: [&str; 2] = ["part-00000=0", "part-00001=1"];
+const PUBLISHED: [&str; 2] = ["part-00000=0", "part-00001=1"];
 
 impl Interrupted {
     fn new(scheme: &str) -> Self {
@@ -397,7 +397,7 @@ fn a_committer_that_dies_anywhere_is_repeated_or_taken_back() {
         let repeated = Interrupted::new("dying");
         repeated.commit_with(renames).unwrap_err();
         repeated.commit_with(usize::MAX).unwrap();
-        assert_eq!(listing(&target(&repeated.folder)), MIN_AGE, "after {renames} renames, repeated");
+        assert_eq!(listing(&target(&repeated.folder)), PUBLISHED, "after {renames} renames, repeated");
 
         let taken_back = Interrupted::new("dying");
         taken_back.commit_with(renames).unwrap_err();
@@ -412,7 +412,7 @@ fn a_committer_that_dies_anywhere_is_repeated_or_taken_back() {
     }
     let whole = Interrupted::new("dying");
     whole.commit_with(6).unwrap();
-    assert_eq!(listing(&target(&whole.folder)), MIN_AGE);
+    assert_eq!(listing(&target(&whole.folder)), PUBLISHED);
 }
 
 #[test]
@@ -423,7 +423,7 @@ fn a_commit_that_fails_is_undone_and_can_be_repeated() {
         assert!(error.contains("one rename fails"), "{error}");
         assert_eq!(interrupted.visible(), OLD, "after {renames} renames");
         interrupted.commit_with(usize::MAX).unwrap();
-        assert_eq!(listing(&target(&interrupted.folder)), MIN_AGE, "after {renames} renames, repeated");
+        assert_eq!(listing(&target(&interrupted.folder)), PUBLISHED, "after {renames} renames, repeated");
     }
 }
 
