@@ -2,6 +2,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use flink_protocol::Epoch;
 
@@ -10,6 +12,11 @@ const LOCK: &str = "lock";
 
 /// What the names of the folders with the jobs begin with; the epoch follows.
 const JOBS: &str = "jobs.";
+
+/// Longest wait for the lock of a JobManager that is about to end.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Longest text about the holder of a lock that is read.
 const MAX_HOLDER_LENGTH: u64 = 512;
@@ -81,11 +88,22 @@ fn latest(root: &Path) -> io::Result<Option<Epoch>> {
     Ok(latest)
 }
 
+/// A process that was killed a moment ago may not have ended quite yet.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    let until = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_POLL_INTERVAL),
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Locks the file for as long as this process lives, however it ends. None where the file system knows no locks.
 fn lock(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    match file.try_lock() {
+    match try_lock(&file) {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
