@@ -10,8 +10,8 @@ pub(crate) const COPIES: usize = 200;
 /// What a job says that waits for one more container.
 const AWAITED: &str = "waiting for 1 container of 3072 MB";
 
-/// Why, as the nodes tell.
-const BUSY: &str = "all nodes are busy: 3 GB and 1 core is asked for, and the node with most room";
+/// Why: the queue, which may have the whole cluster, is full.
+const BUSY: &str = "queue default may have 8 GB of the cluster and has ";
 
 /// Two containers of this size, and two ApplicationMasters beside them, fill a node.
 const HALF_A_NODE: &str = "1920m";
