@@ -1,10 +1,14 @@
+/// What is asked over a connection.
+mod requests;
+
+pub(crate) use requests::{Connection, unexpected};
+
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use flink_graph::{Configuration, configuration::options};
-use flink_protocol::client::{ClientRequest, ClientRequestBody, ClientResponse, ClientResponseBody};
 use flink_protocol::worker::TlsMaterial;
 use flink_transport::{Dialer, HandshakeError, Role, authority};
 use hadoop_rpc::yarn::ApplicationId;
@@ -241,7 +245,7 @@ impl Cluster {
                 ClientError::usage("the keys for connecting to the cluster cannot be used").because(&error)
             })?;
         let inner = dialer.connect(address, Role::JobManager).await.map_err(|error| self.unreachable(&error))?;
-        Ok(Connection { inner, next: 0, timeout: self.request_timeout, address: address.to_owned() })
+        Ok(Connection::over(inner, self.request_timeout, address))
     }
 
     fn unreachable(&self, error: &HandshakeError) -> ClientError {
@@ -254,65 +258,6 @@ impl Cluster {
         };
         unreachable(&self.address, &self.origin, error, hint)
     }
-}
-
-/// A connection to the JobManager: one request at a time.
-pub(crate) struct Connection {
-    inner: flink_transport::Connection,
-    next: u64,
-    timeout: Duration,
-    address: String,
-}
-
-impl Connection {
-    /// Asks and waits for the answer. When this is dropped half-way the connection is of no use any more.
-    pub(crate) async fn request(&mut self, body: ClientRequestBody) -> Result<ClientResponseBody> {
-        self.request_slow(body, Duration::ZERO).await
-    }
-
-    /// Asks for something that takes the JobManager up to `extra` to answer.
-    pub(crate) async fn request_slow(
-        &mut self,
-        body: ClientRequestBody,
-        extra: Duration,
-    ) -> Result<ClientResponseBody> {
-        let allowed = self.timeout + extra;
-        match tokio::time::timeout(allowed, self.exchange(body)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                Err(self.lost().because_text(format!("no answer within {} s (rpc.ask.timeout)", allowed.as_secs())))
-            }
-        }
-    }
-
-    async fn exchange(&mut self, body: ClientRequestBody) -> Result<ClientResponseBody> {
-        let number = self.next;
-        self.next += 1;
-        let request = ClientRequest { number, body };
-        if let Err(error) = self.inner.writer.write(&request).await {
-            return Err(self.lost().because(&error));
-        }
-        loop {
-            match self.inner.reader.read::<ClientResponse>().await {
-                // The answer to a request that was given up waiting for.
-                Ok(Some(response)) if response.number != number => {}
-                Ok(Some(response)) => return response.body.map_err(ClientError::failed),
-                Ok(None) => return Err(self.lost().because_text("it closed the connection")),
-                Err(error) => return Err(self.lost().because(&error)),
-            }
-        }
-    }
-
-    fn lost(&self) -> ClientError {
-        ClientError::new(Exit::Unreachable, format!("lost the connection to the JobManager at {}", self.address))
-            .hint("see whether it runs with `flink-yarn standalone status`, and its jobs with `flink-yarn list -a`")
-    }
-}
-
-/// For an answer that does not belong to the question.
-pub(crate) fn unexpected(asked: &str) -> ClientError {
-    ClientError::failed(format!("the JobManager's answer to {asked} is none"))
-        .hint("use the same version of flink-yarn on all hosts")
 }
 
 #[cfg(test)]

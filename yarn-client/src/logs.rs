@@ -4,7 +4,6 @@ use std::time::Duration;
 use clap::Args;
 use flink_graph::{Configuration, JobId};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, LogRequest};
-use flink_protocol::overview::LogPiece;
 use hadoop_rpc::yarn::{ApplicationId, ContainerId};
 
 use crate::connection::{Cluster, ClusterOptions, Connection, unexpected};
@@ -278,7 +277,7 @@ impl Log {
     async fn write_on(&mut self, connection: &mut Connection, title: bool) -> Result<bool> {
         let mut any = false;
         loop {
-            let piece = self.next_piece(connection).await?;
+            let piece = connection.log_piece(&self.request).await?;
             let moved = piece.next_offset != self.request.offset;
             self.request.offset = piece.next_offset;
             if !piece.text.is_empty() {
@@ -292,13 +291,6 @@ impl Log {
             if piece.at_end || !moved {
                 return Ok(any);
             }
-        }
-    }
-
-    async fn next_piece(&self, connection: &mut Connection) -> Result<LogPiece> {
-        match connection.request(ClientRequestBody::RequestLog(self.request.clone())).await? {
-            ClientResponseBody::Log(piece) => Ok(piece),
-            _ => Err(unexpected("RequestLog")),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What containers wrote last, for errors: the cause stands first, and what shows more of it behind.
 
 use flink_graph::JobId;
-use flink_protocol::client::{ClientRequestBody, ClientResponseBody, LogRequest};
+use flink_protocol::client::LogRequest;
 use hadoop_rpc::yarn::ContainerId;
 
 use super::application::Application;
 use super::logs::on_nodes::LogsOnNodes;
 use super::{diagnostics, logs};
-use crate::connection::{Cluster, Connection, unexpected};
+use crate::connection::{Cluster, Connection};
 use crate::error::{ClientError, Exit, Result};
 
 /// Lines of a log that are shown.
@@ -83,20 +83,13 @@ async fn tail(connection: &mut Connection, mut request: LogRequest) -> Result<St
     let mut text = String::new();
     // Behind its end, a log says where that is.
     request.offset = u64::MAX;
-    request.offset = piece(connection, &request).await?.next_offset.saturating_sub(TAIL);
+    request.offset = connection.log_piece(&request).await?.next_offset.saturating_sub(TAIL);
     loop {
-        let piece = piece(connection, &request).await?;
+        let piece = connection.log_piece(&request).await?;
         text.push_str(&piece.text);
         if piece.at_end || piece.next_offset == request.offset {
             return Ok(text);
         }
         request.offset = piece.next_offset;
-    }
-}
-
-async fn piece(connection: &mut Connection, request: &LogRequest) -> Result<flink_protocol::overview::LogPiece> {
-    match connection.request(ClientRequestBody::RequestLog(request.clone())).await? {
-        ClientResponseBody::Log(piece) => Ok(piece),
-        _ => Err(unexpected("RequestLog")),
     }
 }

@@ -9,6 +9,7 @@ use hadoop_rpc::yarn::{
 use hadoop_rpc::{Error, User};
 
 use super::hadoop::Hadoop;
+use super::plan::Size;
 use super::{explain, tokens};
 use crate::error::{ClientError, Exit, Result};
 
@@ -152,6 +153,20 @@ pub(crate) fn room(node: &NodeReport) -> Option<explain::Node> {
         used: node.used.into(),
         labels: node.labels.clone(),
     })
+}
+
+/// Why a container does not come, a reason a line, as nodes and queue have it.
+pub(crate) fn reasons(
+    container: Size,
+    label: Option<&str>,
+    nodes: &[NodeReport],
+    queue: Option<&QueueInfo>,
+    diagnostics: &str,
+) -> String {
+    let nodes: Vec<_> = nodes.iter().filter_map(room).collect();
+    let queue = queue.map(queue_room);
+    let waiting = explain::Waiting { container, label, queue: queue.as_ref(), nodes: &nodes, diagnostics };
+    explain::reasons(&waiting).join("\n  ")
 }
 
 /// A queue as far as room in it goes.

@@ -6,9 +6,8 @@ use hadoop_rpc::yarn::{ApplicationReport, ApplicationState};
 
 use super::application::{Application, outcome, pause};
 use super::deployment::{Deployment, Work};
-use super::explain::{self, Waiting};
 use super::plan::{Plan, Size};
-use super::resource_manager::{queue_room, room};
+use super::resource_manager::reasons;
 use super::{diagnostics, last_lines};
 use crate::error::{ClientError, Result};
 use crate::output;
@@ -124,16 +123,8 @@ async fn why(application: &Application, plan: &Plan, container: Size, report: &A
     let manager = application.resource_manager();
     let (nodes, queue) = tokio::join!(manager.nodes(), manager.queue(&plan.queue));
     // What cannot be asked is left out: the report's own words remain.
-    let nodes: Vec<_> = nodes.unwrap_or_default().iter().filter_map(room).collect();
-    let queue = queue.ok().flatten().map(|queue| queue_room(&queue));
-    let waiting = Waiting {
-        container,
-        label: plan.node_label.as_deref(),
-        queue: queue.as_ref(),
-        nodes: &nodes,
-        diagnostics: &report.diagnostics,
-    };
-    let reasons = explain::reasons(&waiting).join("\n  ");
+    let (nodes, queue) = (nodes.unwrap_or_default(), queue.ok().flatten());
+    let reasons = reasons(container, plan.node_label.as_deref(), &nodes, queue.as_ref(), &report.diagnostics);
     format!("{head}:\n  {reasons}\n  more: flink-yarn doctor; Ctrl-C ends the application")
 }
 

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::application::Application;
-use super::explain::{self, Waiting};
 use super::plan::Size;
-use super::resource_manager::{queue_room, room};
+use super::resource_manager::reasons;
 
 /// Time that a job waits for slots before the reasons are looked for: most containers come within moments.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const EXPLAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Time after which they are looked for again.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -33,7 +32,7 @@ impl<'a> Reasons<'a> {
             return None;
         }
         let now = Instant::now();
-        if now < *self.look_at.get_or_insert(now + TIMEOUT) {
+        if now < *self.look_at.get_or_insert(now + EXPLAIN_AFTER) {
             return None;
         }
         self.look_at = Some(now + AGAIN_AFTER);
@@ -47,17 +46,11 @@ async fn why(application: &Application) -> Option<String> {
     let staging = application.staging();
     let (report, nodes, description) = tokio::join!(application.report(), manager.nodes(), staging.description());
     let (report, nodes, description) = (report.ok()?, nodes.ok()?, description.ok()??);
-    let queue = manager.queue(&report.queue).await.ok().flatten().map(|queue| queue_room(&queue));
-    let nodes: Vec<_> = nodes.iter().filter_map(room).collect();
+    let queue = manager.queue(&report.queue).await.ok().flatten();
     let wanted = &description.task_manager;
     let container = Size { memory_mb: wanted.memory_mb, vcores: wanted.vcores };
-    let waiting = Waiting {
-        container: application.hadoop().steps().ok()?.rounded(container),
-        label: wanted.node_label.as_deref(),
-        queue: queue.as_ref(),
-        nodes: &nodes,
-        // What is said there is about the ApplicationMaster.
-        diagnostics: "",
-    };
-    Some(format!("no container of {container} comes:\n  {}", explain::reasons(&waiting).join("\n  ")))
+    let rounded = application.hadoop().steps().ok()?.rounded(container);
+    // The report's diagnostics are about the ApplicationMaster.
+    let reasons = reasons(rounded, wanted.node_label.as_deref(), &nodes, queue.as_ref(), "");
+    Some(format!("no container of {container} comes:\n  {reasons}"))
 }

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use flink_graph::JobId;
 use hadoop_rpc::User;
 use hadoop_rpc::yarn::{ContainerId, NodeLog, NodeLogs, NodeLogsError, NodeReport};
@@ -83,12 +81,11 @@ impl LogsOnNodes {
             return Err(ClientError::failed("the nodes show logs over HTTPS alone (yarn.http.policy)").hint(hint));
         }
         let (mut waiting, mut asked, mut failure) = (self.nodes.iter(), JoinSet::new(), None);
-        let user = Arc::new(self.user.clone());
         loop {
             while asked.len() < AT_ONCE
                 && let Some(node) = waiting.next()
             {
-                let (name, from) = (node.id.to_string(), NodeLogs::new(&node.http_address, (*user).clone()));
+                let (name, from) = (node.id.to_string(), NodeLogs::new(&node.http_address, self.user.clone()));
                 asked.spawn(async move { (name, from.list(container).await, from) });
             }
             match asked.join_next().await {
