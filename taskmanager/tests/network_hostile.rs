@@ -71,9 +71,9 @@ impl RemoteChannel for Heard {
 }
 
 fn plane(tls: Option<DataPlaneTls>) -> DataPlane {
-    let mut terms = ConnectionSettings::new(Hello { job: JOB, epoch: 1, worker: "w".to_owned() });
-    terms.handshake_timeout = Duration::from_secs(5);
-    DataPlane::listen(DataPlaneConfig::new("127.0.0.1", terms), Arc::new(Directory), tls).unwrap()
+    let mut settings = ConnectionSettings::new(Hello { job: JOB, epoch: 1, worker: "w".to_owned() });
+    settings.handshake_timeout = Duration::from_secs(5);
+    DataPlane::listen(DataPlaneConfig::new("127.0.0.1", settings), Arc::new(Directory), tls).unwrap()
 }
 
 fn resident_bytes() -> usize {

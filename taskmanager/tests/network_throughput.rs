@@ -107,8 +107,8 @@ impl PartitionDirectory for Directory {
 }
 
 fn plane(directory: Directory, tls: Option<DataPlaneTls>) -> DataPlane {
-    let terms = ConnectionSettings::new(Hello { job: JOB, epoch: 1, worker: "bench".to_owned() });
-    DataPlane::listen(DataPlaneConfig::new("127.0.0.1", terms), Arc::new(directory), tls).unwrap()
+    let settings = ConnectionSettings::new(Hello { job: JOB, epoch: 1, worker: "bench".to_owned() });
+    DataPlane::listen(DataPlaneConfig::new("127.0.0.1", settings), Arc::new(directory), tls).unwrap()
 }
 
 fn tls(secured: bool) -> Option<DataPlaneTls> {

@@ -130,7 +130,7 @@ impl Network {
     }
 
     fn link(&self, state: &mut State, consumer: usize, producer: usize) -> Link {
-        let terms = |worker: usize| {
+        let connection_settings = |worker: usize| {
             let hello = Hello { job: self.job, epoch: 1, worker: format!("worker-{worker}") };
             let day = Duration::from_secs(86_400);
             // Neither silence nor idleness ends a connection here, so that nothing but the job moves.
@@ -143,7 +143,13 @@ impl Network {
             window: self.settings.window,
         };
         let directory: Arc<dyn PartitionDirectory> = self.partitions[producer].clone();
-        let (link, mailbox) = SimulatedLink::connect(terms(consumer), terms(producer), directory, options, state.now);
+        let (link, mailbox) = SimulatedLink::connect(
+            connection_settings(consumer),
+            connection_settings(producer),
+            directory,
+            options,
+            state.now,
+        );
         Link { consumer, producer, link, mailbox, active: true }
     }
 }

@@ -22,7 +22,7 @@ const MAX_OUTGOING: usize = 16 << 20;
 
 /// The consumer's side of one connection.
 pub struct ClientConnection {
-    terms: Arc<ConnectionSettings>,
+    settings: Arc<ConnectionSettings>,
     /// Who is at the other end, for messages.
     peer: String,
     phase: Phase,
@@ -81,13 +81,13 @@ impl Inbound {
 impl ClientConnection {
     /// A connection to the worker that `peer` names (in messages), which serves `mailbox`.
     #[must_use]
-    pub fn new(terms: Arc<ConnectionSettings>, peer: String, mailbox: Arc<Mailbox>, now: Duration) -> Self {
+    pub fn new(settings: Arc<ConnectionSettings>, peer: String, mailbox: Arc<Mailbox>, now: Duration) -> Self {
         let mut outgoing = Vec::new();
-        Frame::Hello(terms.hello.clone()).encode(&mut outgoing);
+        Frame::Hello(settings.hello.clone()).encode(&mut outgoing);
         Self {
-            phase: Phase::AwaitingHello { deadline: now + terms.handshake_timeout },
-            liveness: Liveness::new(terms.idle_timeout, now),
-            terms,
+            phase: Phase::AwaitingHello { deadline: now + settings.handshake_timeout },
+            liveness: Liveness::new(settings.idle_timeout, now),
+            settings,
             peer,
             mailbox,
             channels: BTreeMap::new(),
@@ -103,7 +103,7 @@ impl ClientConnection {
     }
 
     fn on_hello(&mut self, peer: &Hello) -> Result<(), ConnectionError> {
-        self.terms.check_peer(peer)?;
+        self.settings.check_peer(peer)?;
         self.phase = Phase::Established;
         if !peer.worker.is_empty() {
             self.peer = format!("{} ({})", self.peer, peer.worker);
@@ -219,14 +219,14 @@ impl ConnectionEndpoint for ClientConnection {
         if let Phase::AwaitingHello { deadline } = self.phase
             && deadline <= now
         {
-            return Err(ConnectionError::HandshakeTimeout(self.terms.handshake_timeout));
+            return Err(ConnectionError::HandshakeTimeout(self.settings.handshake_timeout));
         }
         match self.liveness.probe(now) {
             Probe::Wait => {}
             Probe::Ask => Frame::Ping.encode(&mut self.outgoing),
-            Probe::GiveUp => return Err(ConnectionError::Idle(self.terms.idle_timeout)),
+            Probe::GiveUp => return Err(ConnectionError::Idle(self.settings.idle_timeout)),
         }
-        let lingered = self.unused_since.is_some_and(|since| since + self.terms.linger <= now);
+        let lingered = self.unused_since.is_some_and(|since| since + self.settings.linger <= now);
         if lingered && self.mailbox.close_if_empty() {
             self.phase = Phase::ShutDown;
         }
@@ -234,7 +234,7 @@ impl ConnectionEndpoint for ClientConnection {
     }
 
     fn deadline(&self) -> Duration {
-        let unused = self.unused_since.map_or(Duration::MAX, |since| since + self.terms.linger);
+        let unused = self.unused_since.map_or(Duration::MAX, |since| since + self.settings.linger);
         let phase = match self.phase {
             Phase::AwaitingHello { deadline } => deadline,
             Phase::Established | Phase::ShutDown => Duration::MAX,

@@ -47,7 +47,7 @@ pub struct DataPlaneConfig {
     /// Ports to listen on: the first free one.
     pub ports: PortRange,
     /// Who this worker is, and the limits of its connections.
-    pub terms: ConnectionSettings,
+    pub settings: ConnectionSettings,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
     /// Threads of the network where no runtime is given.
@@ -59,10 +59,10 @@ pub struct DataPlaneConfig {
 impl DataPlaneConfig {
     /// The defaults, on a free port of `bind_host`.
     #[must_use]
-    pub fn new(bind_host: &str, terms: ConnectionSettings) -> Self {
+    pub fn new(bind_host: &str, settings: ConnectionSettings) -> Self {
         let bind_host = bind_host.trim_matches(['[', ']']).to_owned();
         let ports = PortRange::default();
-        Self { bind_host, ports, terms, connect_timeout: Duration::from_secs(10), threads: 1, runtime: None }
+        Self { bind_host, ports, settings, connect_timeout: Duration::from_secs(10), threads: 1, runtime: None }
     }
 }
 
@@ -95,7 +95,7 @@ pub struct DataPlane {
 }
 
 struct Shared {
-    terms: Arc<ConnectionSettings>,
+    settings: Arc<ConnectionSettings>,
     connect_timeout: Duration,
     tls: Option<DataPlaneTls>,
     runtime: Handle,
@@ -152,7 +152,7 @@ impl DataPlane {
         let listener = TcpListener::from_std(listener).map_err(bind_error)?;
         drop(entered);
         let shared = Arc::new(Shared {
-            terms: Arc::new(config.terms),
+            settings: Arc::new(config.settings),
             connect_timeout: config.connect_timeout,
             tls,
             runtime,
@@ -282,7 +282,7 @@ impl Shared {
             match listener.accept().await {
                 Ok((socket, peer)) => self.accept(socket, peer),
                 Err(error) => {
-                    let job = self.terms.hello.job;
+                    let job = self.settings.hello.job;
                     tracing::warn!(%job, %error, "a data connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -294,7 +294,7 @@ impl Shared {
         let oldest = {
             let mut state = lock(&self.state);
             if state.tasks.len() >= MAX_ACCEPTED {
-                let job = self.terms.hello.job;
+                let job = self.settings.hello.job;
                 tracing::warn!(%job, %peer, "a data connection was dropped: there are {MAX_ACCEPTED} already");
                 return;
             }
@@ -317,7 +317,7 @@ impl Shared {
             Err(error) => Err(error),
         };
         drop(accepted);
-        let job = self.terms.hello.job;
+        let job = self.settings.hello.job;
         match result {
             Ok(()) | Err(ConnectionError::ClosedByPeer) => tracing::debug!(%job, %peer, "a data connection was closed"),
             Err(error) => tracing::info!(%job, %peer, %error, "a data connection ended"),
@@ -329,7 +329,7 @@ impl Shared {
         let tls = self.tls.as_ref().map(DataPlaneTls::accept).transpose()?;
         let signal = Arc::new(Signal::default());
         let directory = Arc::clone(&self.directory);
-        let server = ServerConnection::new(Arc::clone(&self.terms), directory, signal.wake(), self.now());
+        let server = ServerConnection::new(Arc::clone(&self.settings), directory, signal.wake(), self.now());
         lock(&self.state).partition_listeners.insert(number, server.partition_listener());
         let shared = Arc::downgrade(self);
         let on_established = Box::new(move || {
@@ -366,7 +366,7 @@ impl Shared {
 
     async fn consume(self: Arc<Self>, address: String, mailbox: Arc<Mailbox>, signal: Arc<Signal>) {
         let peer = format!("the worker at {address}");
-        let mut client = ClientConnection::new(Arc::clone(&self.terms), peer, Arc::clone(&mailbox), self.now());
+        let mut client = ClientConnection::new(Arc::clone(&self.settings), peer, Arc::clone(&mailbox), self.now());
         let result = match self.connect(&address).await {
             Ok((socket, tls)) => self.run_client(client, socket, tls, signal).await,
             Err(error) => {
@@ -375,7 +375,7 @@ impl Shared {
             }
         };
         self.forget(&address, &mailbox);
-        let job = self.terms.hello.job;
+        let job = self.settings.hello.job;
         match result {
             Ok(()) => tracing::debug!(%job, %address, "an unused data connection was closed"),
             Err(error) => tracing::info!(%job, %address, %error, "a data connection ended"),
@@ -389,7 +389,7 @@ impl Shared {
         tls: Option<TlsSession>,
         signal: Arc<Signal>,
     ) -> Result<(), ConnectionError> {
-        let decoder = FrameDecoder::for_elements(Arc::clone(&self.segments), self.terms.max_element);
+        let decoder = FrameDecoder::for_elements(Arc::clone(&self.segments), self.settings.max_element);
         let wire = Wire::new(socket, tls, Arc::clone(&self.traffic));
         Driver::new(Box::new(client), wire, decoder, signal, self.origin, Box::new(|| {})).run().await
     }

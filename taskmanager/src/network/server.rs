@@ -35,13 +35,13 @@ const MAX_CONTROL_BACKLOG: usize = 16 << 20;
 
 /// The producer's side of one connection.
 pub struct ServerConnection {
-    terms: Arc<ConnectionSettings>,
+    settings: Arc<ConnectionSettings>,
     directory: Arc<dyn PartitionDirectory>,
     phase: Phase,
     channels: BTreeMap<u32, Outbound>,
     /// Channels whose turn comes, each once.
     ready: VecDeque<u32>,
-    called: Arc<ReadyChannels>,
+    ready_channels: Arc<ReadyChannels>,
     waiting: Vec<Waiting>,
     /// Control frames to be sent before the next element.
     control: Vec<u8>,
@@ -59,7 +59,7 @@ struct Outbound {
     view: Arc<dyn SubpartitionView>,
     credit: i64,
     sequence: u32,
-    turn: ChannelState,
+    state: ChannelState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,19 +121,19 @@ impl ServerConnection {
     /// A connection that was accepted. `wake` is called when views have something.
     #[must_use]
     pub fn new(
-        terms: Arc<ConnectionSettings>,
+        settings: Arc<ConnectionSettings>,
         directory: Arc<dyn PartitionDirectory>,
         wake: Wake,
         now: Duration,
     ) -> Self {
         Self {
-            phase: Phase::AwaitingHello { deadline: now + terms.handshake_timeout },
-            liveness: Liveness::new(terms.idle_timeout, now),
-            terms,
+            phase: Phase::AwaitingHello { deadline: now + settings.handshake_timeout },
+            liveness: Liveness::new(settings.idle_timeout, now),
+            settings,
             directory,
             channels: BTreeMap::new(),
             ready: VecDeque::new(),
-            called: Arc::new(ReadyChannels {
+            ready_channels: Arc::new(ReadyChannels {
                 channels: Mutex::default(),
                 partition_added: AtomicBool::new(false),
                 wake,
@@ -147,8 +147,8 @@ impl ServerConnection {
     /// listener and serves many connections, so that the caller hands this out.
     #[must_use]
     pub fn partition_listener(&self) -> Wake {
-        let called = Arc::clone(&self.called);
-        Arc::new(move || called.note_partition())
+        let ready_channels = Arc::clone(&self.ready_channels);
+        Arc::new(move || ready_channels.note_partition())
     }
 
     /// Number of channels that are open or wait for their partition.
@@ -158,9 +158,9 @@ impl ServerConnection {
     }
 
     fn on_hello(&mut self, peer: &super::frame::Hello) -> Result<(), ConnectionError> {
-        self.terms.check_peer(peer)?;
+        self.settings.check_peer(peer)?;
         self.phase = Phase::Established;
-        Frame::Hello(self.terms.hello.clone()).encode(&mut self.control);
+        Frame::Hello(self.settings.hello.clone()).encode(&mut self.control);
         Ok(())
     }
 
@@ -170,11 +170,11 @@ impl ServerConnection {
         if used {
             return Err(ConnectionError::Refused(format!("channel {channel} is open already")));
         }
-        if self.open_channels() >= self.terms.max_channels {
-            return Err(ConnectionError::Refused(format!("more than {} channels", self.terms.max_channels)));
+        if self.open_channels() >= self.settings.max_channels {
+            return Err(ConnectionError::Refused(format!("more than {} channels", self.settings.max_channels)));
         }
         if let Some(request) = self.try_open(request) {
-            self.waiting.push(Waiting { request, deadline: now + self.terms.handshake_timeout });
+            self.waiting.push(Waiting { request, deadline: now + self.settings.handshake_timeout });
         }
         Ok(())
     }
@@ -190,15 +190,15 @@ impl ServerConnection {
     }
 
     fn open(&mut self, request: &PartitionRequest, view: Arc<dyn SubpartitionView>) {
-        let (channel, called) = (request.channel, Arc::clone(&self.called));
+        let (channel, ready_channels) = (request.channel, Arc::clone(&self.ready_channels));
         let outbound = Outbound {
             view: Arc::clone(&view),
             credit: request.credit.into(),
             sequence: 0,
-            turn: ChannelState::AwaitingData,
+            state: ChannelState::AwaitingData,
         };
         self.channels.insert(channel, outbound);
-        view.set_listener(Arc::new(move || called.note_channel(channel)));
+        view.set_listener(Arc::new(move || ready_channels.note_channel(channel)));
         // A view may have had elements before anyone listened: its first turn finds out.
         self.make_ready(channel);
     }
@@ -209,8 +209,8 @@ impl ServerConnection {
 
     fn make_ready(&mut self, channel: u32) {
         let Some(outbound) = self.channels.get_mut(&channel) else { return };
-        if outbound.turn != ChannelState::Ready {
-            outbound.turn = ChannelState::Ready;
+        if outbound.state != ChannelState::Ready {
+            outbound.state = ChannelState::Ready;
             self.ready.push_back(channel);
         }
     }
@@ -219,7 +219,7 @@ impl ServerConnection {
         // A channel may have ended while the credit was on its way.
         let Some(outbound) = self.channels.get_mut(&channel) else { return };
         outbound.credit = outbound.credit.saturating_add(credit.into());
-        if outbound.turn == ChannelState::AwaitingCredit {
+        if outbound.state == ChannelState::AwaitingCredit {
             self.make_ready(channel);
         }
     }
@@ -251,7 +251,7 @@ impl ServerConnection {
             let message = format!(
                 "partition {} is not on this worker, and did not appear within {} ms",
                 request.partition,
-                self.terms.handshake_timeout.as_millis()
+                self.settings.handshake_timeout.as_millis()
             );
             self.fail(request.channel, ChannelFailure::NotFound, message);
         }
@@ -259,9 +259,9 @@ impl ServerConnection {
 
     fn take_turn(&mut self, channel: u32, out: &mut Vec<u8>) {
         let Some(outbound) = self.channels.get_mut(&channel) else { return };
-        match outbound.send_one(channel, out, self.terms.max_element) {
+        match outbound.send_one(channel, out, self.settings.max_element) {
             Outcome::Sent => self.ready.push_back(channel),
-            Outcome::Paused(turn) => outbound.turn = turn,
+            Outcome::Paused(state) => outbound.state = state,
             Outcome::Ended { reason } => self.close(channel, &reason),
             Outcome::Failed { reason } => {
                 self.close(channel, &reason);
@@ -331,10 +331,10 @@ impl ConnectionEndpoint for ServerConnection {
     }
 
     fn on_wake(&mut self, _now: Duration) -> Result<(), ConnectionError> {
-        for channel in self.called.take_channels() {
+        for channel in self.ready_channels.take_channels() {
             self.make_ready(channel);
         }
-        if self.called.take_partition_added() {
+        if self.ready_channels.take_partition_added() {
             self.retry_waiting();
         }
         Ok(())
@@ -344,13 +344,13 @@ impl ConnectionEndpoint for ServerConnection {
         if let Phase::AwaitingHello { deadline } = self.phase
             && deadline <= now
         {
-            return Err(ConnectionError::HandshakeTimeout(self.terms.handshake_timeout));
+            return Err(ConnectionError::HandshakeTimeout(self.settings.handshake_timeout));
         }
         self.expire_waiting(now);
         match self.liveness.probe(now) {
             Probe::Wait => {}
             Probe::Ask => Frame::Ping.encode(&mut self.control),
-            Probe::GiveUp => return Err(ConnectionError::Idle(self.terms.idle_timeout)),
+            Probe::GiveUp => return Err(ConnectionError::Idle(self.settings.idle_timeout)),
         }
         Ok(())
     }

@@ -108,10 +108,10 @@ impl WorkerProcess {
         let WorkerStart { job, host, bind_host, tls, .. } = &self.start;
         let configuration = configuration(&self.start);
         let worker = format!("worker {} on {host}", std::process::id());
-        let mut terms = ConnectionSettings::new(Hello { job: job.graph.job_id, epoch: self.start.epoch, worker });
-        terms.max_element = configuration.get(&options::MAX_RECORD_SIZE)?.bytes();
-        terms.idle_timeout = configuration.get(&options::NETWORK_IDLE_TIMEOUT)?;
-        let mut config = DataPlaneConfig::new(bind_host, terms);
+        let mut settings = ConnectionSettings::new(Hello { job: job.graph.job_id, epoch: self.start.epoch, worker });
+        settings.max_element = configuration.get(&options::MAX_RECORD_SIZE)?.bytes();
+        settings.idle_timeout = configuration.get(&options::NETWORK_IDLE_TIMEOUT)?;
+        let mut config = DataPlaneConfig::new(bind_host, settings);
         config.connect_timeout = configuration.get(&options::NETWORK_CONNECT_TIMEOUT)?;
         config.ports = configuration.get(&options::TASK_MANAGER_DATA_PORT)?;
         config.runtime = Some(runtime.handle().clone());

@@ -78,17 +78,17 @@ impl JobMaster {
             return false;
         }
         if splits.has_free_on(host) || !splits.has_free() {
-            self.patience.remove(&subtask);
+            self.locality_delays.remove(&subtask);
             return false;
         }
         if self.settings.locality_wait.is_zero() || !self.has_local_reader(subtask, cx) {
             return false;
         }
         let now = cx.now.elapsed;
-        match self.patience.get(&subtask) {
+        match self.locality_delays.get(&subtask) {
             Some(LocalityDelay::Spent(spent)) if *spent == attempt => false,
             Some(LocalityDelay::Waiting { attempt: waiting, until, .. }) if *waiting == attempt && *until <= now => {
-                self.patience.insert(subtask, LocalityDelay::Spent(attempt));
+                self.locality_delays.insert(subtask, LocalityDelay::Spent(attempt));
                 false
             }
             Some(LocalityDelay::Waiting { attempt: waiting, request: asked, .. })
@@ -98,7 +98,7 @@ impl JobMaster {
             }
             _ => {
                 let until = now + self.settings.locality_wait;
-                self.patience.insert(subtask, LocalityDelay::Waiting { attempt, request, until });
+                self.locality_delays.insert(subtask, LocalityDelay::Waiting { attempt, request, until });
                 cx.agenda.set(until, Timer::Split(self.id(), subtask));
                 true
             }
@@ -117,7 +117,7 @@ impl JobMaster {
 
     /// A subtask may have waited for long enough.
     pub(crate) fn on_split_timer(&mut self, subtask: usize, cx: &mut Context) {
-        if let Some(LocalityDelay::Waiting { attempt, request, until }) = self.patience.get(&subtask).copied()
+        if let Some(LocalityDelay::Waiting { attempt, request, until }) = self.locality_delays.get(&subtask).copied()
             && until <= cx.now.elapsed
         {
             self.answer_late(subtask, attempt, request, cx);
@@ -126,9 +126,10 @@ impl JobMaster {
 
     /// Nothing is left to wait for.
     fn end_waiting(&mut self, vertex: usize, cx: &mut Context) {
-        let waiting: Vec<_> = self.patience.extract_if(self.graph.vertices[vertex].subtasks(), |_, _| true).collect();
-        for (subtask, patience) in waiting {
-            if let LocalityDelay::Waiting { attempt, request, .. } = patience {
+        let waiting: Vec<_> =
+            self.locality_delays.extract_if(self.graph.vertices[vertex].subtasks(), |_, _| true).collect();
+        for (subtask, delay) in waiting {
+            if let LocalityDelay::Waiting { attempt, request, .. } = delay {
                 self.answer_late(subtask, attempt, request, cx);
             }
         }
@@ -136,7 +137,7 @@ impl JobMaster {
 
     fn answer_late(&mut self, subtask: usize, attempt: ExecutionAttemptId, request: u64, cx: &mut Context) {
         if self.graph.subtasks.get(subtask).is_none_or(|subtask| subtask.current.id != attempt) {
-            self.patience.remove(&subtask);
+            self.locality_delays.remove(&subtask);
             return;
         }
         let host = self.place(subtask).map(|place| cx.host(place)).unwrap_or_default();

@@ -48,7 +48,7 @@ pub(crate) struct JobMaster {
     /// Bytes of the input by the host that has them.
     input_hosts: Arc<BTreeMap<String, u64>>,
     /// Subtasks that find no split on their own host.
-    patience: BTreeMap<usize, LocalityDelay>,
+    locality_delays: BTreeMap<usize, LocalityDelay>,
     regions: Regions,
     region_states: Vec<RegionState>,
     status: JobStatus,
@@ -110,7 +110,7 @@ impl JobMaster {
             settings,
             sharing: SlotSharing::of_graph(&graph),
             input_hosts: Arc::new(input::bytes_by_host(&graph)),
-            patience: BTreeMap::new(),
+            locality_delays: BTreeMap::new(),
             region_states: vec![RegionState::Waiting; regions.len()],
             regions,
             graph,

@@ -14,7 +14,7 @@ use super::failure_rate::FailureRate;
 use super::heartbeat::Heartbeat;
 use super::hosts::{self, NodeHosts};
 use super::nodes::Nodes;
-use super::unowned_task_managers::Strangers;
+use super::unowned_task_managers::UnownedTaskManagers;
 use crate::job_manager::ClusterResources;
 
 /// Upper bound of the TaskManagers that are asked for, whatever the jobs want.
@@ -41,7 +41,7 @@ pub struct ResourceManagerDriver {
     phase: DriverState,
     resources: ClusterResources,
     workers: Workers,
-    strangers: Strangers,
+    unowned: UnownedTaskManagers,
     heartbeat: Heartbeat,
     nodes: Nodes,
     node_hosts: NodeHosts,
@@ -67,7 +67,7 @@ impl ResourceManagerDriver {
             phase: DriverState::Registering,
             resources: ClusterResources::default(),
             workers: Workers::default(),
-            strangers: Strangers::default(),
+            unowned: UnownedTaskManagers::default(),
             heartbeat: Heartbeat::new(),
             nodes: Nodes::default(),
             node_hosts: NodeHosts::default(),
@@ -140,9 +140,9 @@ impl ResourceManagerDriver {
         let (registration, idle, leaving) = (config.registration_timeout, config.idle_timeout, config.leaving_timeout);
         let workers = self.workers.deadline(registration, idle, leaving, self.surplus() > 0);
         let is_registered = self.phase == DriverState::Registered;
-        let strangers = is_registered.then(|| self.strangers.deadline(registration)).flatten();
+        let unowned = is_registered.then(|| self.unowned.deadline(registration)).flatten();
         let heartbeat = (is_registered && !self.heartbeat.in_flight).then(|| self.heartbeat_due());
-        [workers, strangers, heartbeat, self.nodes.deadline(), self.explain_at].into_iter().flatten().min()
+        [workers, unowned, heartbeat, self.nodes.deadline(), self.explain_at].into_iter().flatten().min()
     }
 
     /// TaskManagers that the jobs need: those that they use, and as many as it takes for the slots that they wait for. One
@@ -202,7 +202,7 @@ impl ResourceManagerDriver {
             self.counts_vcores = largest.vcores < u32::MAX;
         }
         self.phase = DriverState::Registered;
-        self.strangers.wait_again(now);
+        self.unowned.wait_again(now);
         self.adopt(now, earlier);
     }
 
@@ -221,7 +221,7 @@ impl ResourceManagerDriver {
     /// Brings what is held in line with who is registered.
     fn observe(&mut self, now: Duration) {
         self.workers.observe(now, &self.resources);
-        self.strangers.observe(now, &self.resources, &self.workers);
+        self.unowned.observe(now, &self.resources, &self.workers);
     }
 
     fn on_not_registered(&mut self) {
@@ -368,16 +368,16 @@ impl ResourceManagerDriver {
         let late: Vec<(TaskManagerId, ContainerEnd)> =
             self.workers.iter().filter_map(|(id, worker)| Some((id.clone(), late(worker)?))).collect();
         late.iter().for_each(|(id, end)| self.give_up(now, id, end, false));
-        self.send_strangers_away(now);
+        self.send_unowned_away(now);
         self.stop_overdue_containers(now);
     }
 
     /// While the ResourceManager is away, it cannot tell of their containers.
-    fn send_strangers_away(&mut self, now: Duration) {
+    fn send_unowned_away(&mut self, now: Duration) {
         if self.phase != DriverState::Registered {
             return;
         }
-        for stranger in self.strangers.take_late(now, self.config.registration_timeout) {
+        for stranger in self.unowned.take_late(now, self.config.registration_timeout) {
             let reason = format!("YARN does not count the container {stranger} as one of this application any more");
             // Should YARN hear of it after all, it is given back.
             self.heartbeat.release(stranger.clone());

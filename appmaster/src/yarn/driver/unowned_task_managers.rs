@@ -9,9 +9,9 @@ use crate::job_manager::ClusterResources;
 /// TaskManagers that are registered although YARN counts none of our containers for them: of an earlier attempt, when their
 /// node is lost, or the ResourceManager has not heard of them again yet. Each with the time since when it is so.
 #[derive(Debug, Default)]
-pub(super) struct Strangers(BTreeMap<TaskManagerId, Duration>);
+pub(super) struct UnownedTaskManagers(BTreeMap<TaskManagerId, Duration>);
 
-impl Strangers {
+impl UnownedTaskManagers {
     /// Takes a look at who is registered.
     pub(super) fn observe(&mut self, now: Duration, resources: &ClusterResources, workers: &Workers) {
         let is_stranger = |id: &TaskManagerId| workers.get(id).is_none();

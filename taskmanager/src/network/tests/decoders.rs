@@ -3,7 +3,7 @@ use super::super::simulated::decode_all;
 use super::*;
 
 fn sample(random: &mut Random) -> Vec<Frame> {
-    let mut frames = vec![Frame::Hello(terms("a worker").hello)];
+    let mut frames = vec![Frame::Hello(settings("a worker").hello)];
     for _ in 0..random.below(6) {
         let channel = random.below(5) as u32;
         let text = "é".repeat(random.below(40));
@@ -61,7 +61,7 @@ fn long_texts_are_cut_at_characters() {
     let message = "é".repeat(5000);
     let worker = "ü".repeat(1000);
     let failure = Frame::Failure(Failure { channel: 1, kind: ChannelFailure::Refused, message });
-    let bytes = encode(&[Frame::Hello(Hello { worker, ..terms("").hello }), failure]);
+    let bytes = encode(&[Frame::Hello(Hello { worker, ..settings("").hello }), failure]);
     assert_eq!(decode_all(&bytes, true, bytes.len()), Ok(2));
 }
 
@@ -74,7 +74,7 @@ fn sizes_are_checked_before_memory_is_taken() {
     refuse(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03, 0x11]);
     let too_long = (MAX_HELLO_BODY as u32 + 1).to_le_bytes();
     refuse(&[&too_long[..], &[1, 0, 0, 0, 0, 0, 0, 0]].concat());
-    let hello = encode(&[Frame::Hello(terms("x").hello)]);
+    let hello = encode(&[Frame::Hello(settings("x").hello)]);
     refuse(&[&hello[..], &hello[..]].concat());
     refuse(&[&hello[..], &((1 << 20) + 9_u32).to_le_bytes(), &[4, 0, 0, 0, 0, 0, 0, 0]].concat());
     let element = encode(&[Frame::Element(Element {
@@ -96,7 +96,7 @@ fn random_and_mutated_frames_never_panic() {
         let mut bytes = if round % 4 == 0 {
             (0..random.below(80)).map(|_| random.next() as u8).collect()
         } else {
-            let hello = Frame::Hello(terms("w").hello);
+            let hello = Frame::Hello(settings("w").hello);
             let frames =
                 [hello, Frame::AddCredit { channel: 1, credit: 2 }, Frame::CancelChannel { channel: 3 }, Frame::Ping];
             encode(&frames)

@@ -115,7 +115,7 @@ fn link(directory: &Arc<Directory>, seed: u64) -> (SimulatedLink, Arc<Mailbox>) 
         ..LinkOptions::new(seed)
     };
     let directory = Arc::clone(directory) as Arc<dyn PartitionDirectory>;
-    SimulatedLink::connect(Arc::new(terms("c")), Arc::new(terms("p")), directory, options, Duration::ZERO)
+    SimulatedLink::connect(Arc::new(settings("c")), Arc::new(settings("p")), directory, options, Duration::ZERO)
 }
 
 /// Runs one seed to its end; gives the virtual time and the bytes that were encoded at most at once.

@@ -31,7 +31,7 @@ fn partition(number: u32) -> PartitionId {
     PartitionId { output: 1, producer }
 }
 
-fn terms(worker: &str) -> ConnectionSettings {
+fn settings(worker: &str) -> ConnectionSettings {
     ConnectionSettings::new(Hello { job: JOB, epoch: 3, worker: worker.to_owned() })
 }
 

@@ -15,12 +15,12 @@ const NOW: Duration = Duration::from_secs(100);
 
 fn server(directory: &Arc<Directory>) -> ServerConnection {
     let mut server = ServerConnection::new(
-        Arc::new(terms("producer")),
+        Arc::new(settings("producer")),
         Arc::clone(directory) as Arc<dyn PartitionDirectory>,
         Arc::new(|| {}),
         NOW,
     );
-    server.on_frame(NOW, Frame::Hello(terms("consumer").hello)).unwrap();
+    server.on_frame(NOW, Frame::Hello(settings("consumer").hello)).unwrap();
     server
 }
 
@@ -36,7 +36,7 @@ fn frames(side: &mut dyn ConnectionEndpoint) -> Vec<Frame> {
     if !matches!(out.get(4), None | Some(1)) {
         // A decoder expects a Hello first.
         let mut hello = Vec::new();
-        Frame::Hello(terms("x").hello).encode(&mut hello);
+        Frame::Hello(settings("x").hello).encode(&mut hello);
         decoder.extend(&hello);
         decoder.next_frame().unwrap();
     }
@@ -147,17 +147,17 @@ fn a_failed_or_oversized_producer_fails_its_channel_only() {
 fn another_job_and_a_stale_epoch_are_refused() {
     let check = |hello: Hello, expect: &str| {
         let directory = Arc::new(Directory::default()) as Arc<dyn PartitionDirectory>;
-        let mut server = ServerConnection::new(Arc::new(terms("p")), directory, Arc::new(|| {}), NOW);
+        let mut server = ServerConnection::new(Arc::new(settings("p")), directory, Arc::new(|| {}), NOW);
         let error = server.on_frame(NOW, Frame::Hello(hello.clone())).unwrap_err();
         assert!(matches!(&error, ConnectionError::Refused(reason) if reason.contains(expect)), "{error}");
         assert!(!server.is_established());
         let (mut client, _, _) = client();
         assert_eq!(client.on_frame(NOW, Frame::Hello(hello)), Err(error));
     };
-    check(Hello { job: JobId::from_u128(1), ..terms("x").hello }, "belongs to job");
-    check(Hello { epoch: 2, ..terms("x").hello }, "stale epoch 2");
+    check(Hello { job: JobId::from_u128(1), ..settings("x").hello }, "belongs to job");
+    check(Hello { epoch: 2, ..settings("x").hello }, "stale epoch 2");
     let (mut client, _, _) = client();
-    client.on_frame(NOW, Frame::Hello(Hello { epoch: 4, ..terms("x").hello })).unwrap();
+    client.on_frame(NOW, Frame::Hello(Hello { epoch: 4, ..settings("x").hello })).unwrap();
 }
 
 fn client() -> (ClientConnection, Arc<Mailbox>, Arc<AtomicUsize>) {
@@ -166,7 +166,7 @@ fn client() -> (ClientConnection, Arc<Mailbox>, Arc<AtomicUsize>) {
     let mailbox = Mailbox::new(Arc::new(move || {
         counted.fetch_add(1, Ordering::Relaxed);
     }));
-    let client = ClientConnection::new(Arc::new(terms("consumer")), "peer:1".to_owned(), Arc::clone(&mailbox), NOW);
+    let client = ClientConnection::new(Arc::new(settings("consumer")), "peer:1".to_owned(), Arc::clone(&mailbox), NOW);
     (client, mailbox, wakes)
 }
 
@@ -249,9 +249,9 @@ fn failures_of_the_producer_and_of_the_connection_are_told_apart() {
 fn silence_is_asked_about_and_then_ends_the_connection() {
     let (mut client, mailbox, _) = client();
     let (_inbox, _handle) = opened(&mut client, &mailbox, 2);
-    client.on_frame(NOW, Frame::Hello(terms("p").hello)).unwrap();
+    client.on_frame(NOW, Frame::Hello(settings("p").hello)).unwrap();
     frames(&mut client);
-    let idle = terms("x").idle_timeout;
+    let idle = settings("x").idle_timeout;
     let mut now = client.deadline();
     client.on_tick(now).unwrap();
     assert_eq!(frames(&mut client), [Frame::Ping]);
@@ -266,17 +266,17 @@ fn silence_is_asked_about_and_then_ends_the_connection() {
 #[test]
 fn a_connection_without_channels_ends_after_a_while() {
     let (mut client, mailbox, _) = client();
-    client.on_frame(NOW, Frame::Hello(terms("p").hello)).unwrap();
-    let later = NOW + terms("x").linger;
+    client.on_frame(NOW, Frame::Hello(settings("p").hello)).unwrap();
+    let later = NOW + settings("x").linger;
     let (_inbox, handle) = opened(&mut client, &mailbox, 2);
     client.on_tick(later).unwrap();
     assert!(!client.is_done());
     drop(handle);
     client.on_wake(later).unwrap();
     let last = client.deadline();
-    assert!(last <= later + terms("x").linger);
+    assert!(last <= later + settings("x").linger);
     client.on_frame(later, Frame::Pong).unwrap();
-    client.on_tick(later + terms("x").linger).unwrap();
+    client.on_tick(later + settings("x").linger).unwrap();
     assert!(client.is_done());
     assert!(mailbox.open_channel(partition(0), 0, 1, Arc::new(Inbox::default())).is_none());
 }

@@ -32,14 +32,14 @@ fn heard() -> (Arc<Heard>, Receiver<Result<Bytes, TaskFailure>>) {
     (Arc::new(Heard(sender)), receiver)
 }
 
-fn plane(terms: ConnectionSettings, directory: &Arc<Directory>, tls: Option<DataPlaneTls>) -> DataPlane {
-    let config = DataPlaneConfig::new("127.0.0.1", terms);
+fn plane(settings: ConnectionSettings, directory: &Arc<Directory>, tls: Option<DataPlaneTls>) -> DataPlane {
+    let config = DataPlaneConfig::new("127.0.0.1", settings);
     DataPlane::listen(config, Arc::clone(directory) as Arc<dyn PartitionDirectory>, tls).unwrap()
 }
 
 fn impatient(worker: &str) -> ConnectionSettings {
     let short = Duration::from_millis(300);
-    ConnectionSettings { handshake_timeout: short, idle_timeout: short, linger: short, ..terms(worker) }
+    ConnectionSettings { handshake_timeout: short, idle_timeout: short, linger: short, ..settings(worker) }
 }
 
 fn tls_of(authority: &CertificateAuthority, role: Role) -> DataPlaneTls {
@@ -55,7 +55,7 @@ fn secured() -> [Option<DataPlaneTls>; 2] {
 fn two_workers_exchange_both_ways_with_and_without_tls() {
     for tls in secured() {
         let directories = [Arc::new(Directory::default()), Arc::new(Directory::default())];
-        let planes = [plane(terms("a"), &directories[0], tls.clone()), plane(terms("b"), &directories[1], tls)];
+        let planes = [plane(settings("a"), &directories[0], tls.clone()), plane(settings("b"), &directories[1], tls)];
         let queues: Vec<Arc<Queue>> = (0..10).map(|_| Arc::default()).collect();
         let mut channels = Vec::new();
         for (number, queue) in (0..).zip(&queues) {
@@ -110,12 +110,12 @@ fn check_refused(consumer: &DataPlane, address: &str, expect: &str) {
 fn another_job_and_a_stale_epoch_are_refused_over_sockets() {
     let directory = Arc::new(Directory::default());
     for tls in secured() {
-        let producer = plane(terms("p"), &directory, tls.clone());
+        let producer = plane(settings("p"), &directory, tls.clone());
         let address = producer.local_address().to_string();
-        let mut other = terms("c");
+        let mut other = settings("c");
         other.hello.job = JobId::from_u128(5);
         check_refused(&plane(other, &directory, tls.clone()), &address, "refuses the connection: this worker belongs");
-        let mut stale = terms("c");
+        let mut stale = settings("c");
         stale.hello.epoch = 2;
         check_refused(&plane(stale, &directory, tls), &address, "stale epoch 2");
     }
@@ -129,15 +129,15 @@ fn strangers_to_the_cluster_are_refused() {
     directory.add(partition(0), 0, &queue);
     let authority = CertificateAuthority::new("ours").unwrap();
     let foreign = CertificateAuthority::new("theirs").unwrap();
-    let producer = plane(terms("p"), &directory, Some(tls_of(&authority, Role::Worker)));
+    let producer = plane(settings("p"), &directory, Some(tls_of(&authority, Role::Worker)));
     let address = producer.local_address().to_string();
-    let consumer = |tls| plane(terms("c"), &directory, tls);
+    let consumer = |tls| plane(settings("c"), &directory, tls);
     check_refused(&consumer(None), &address, "lost");
     check_refused(&consumer(Some(tls_of(&foreign, Role::Worker))), &address, "TLS");
     // A certificate of the cluster, but of a client.
     check_refused(&consumer(Some(tls_of(&authority, Role::Client))), &address, "lost");
     // TLS to a port without it.
-    let plain = plane(terms("p"), &directory, None);
+    let plain = plane(settings("p"), &directory, None);
     check_refused(&consumer(Some(tls_of(&authority, Role::Worker))), &plain.local_address().to_string(), "lost");
     assert_eq!(queue.len(), 1, "nothing was read");
 }
@@ -146,10 +146,10 @@ fn strangers_to_the_cluster_are_refused() {
 fn a_plaintext_peer_gets_nothing_out_of_a_tls_port() {
     let directory = Arc::new(Directory::default());
     let [_, tls] = secured();
-    let producer = plane(terms("p"), &directory, tls);
+    let producer = plane(settings("p"), &directory, tls);
     let mut socket = TcpStream::connect(producer.local_address()).unwrap();
     let mut hello = Vec::new();
-    Frame::Hello(terms("c").hello).encode(&mut hello);
+    Frame::Hello(settings("c").hello).encode(&mut hello);
     socket.write_all(&hello).unwrap();
     socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut answer = Vec::new();
@@ -178,7 +178,7 @@ fn a_peer_that_falls_silent_is_given_up() {
     let peer = std::thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
         let mut hello = Vec::new();
-        Frame::Hello(terms("p").hello).encode(&mut hello);
+        Frame::Hello(settings("p").hello).encode(&mut hello);
         socket.write_all(&hello).unwrap();
         let mut rest = Vec::new();
         socket.read_to_end(&mut rest).ok();
@@ -195,7 +195,7 @@ fn an_idle_connection_lives_on_and_an_unused_one_is_closed() {
     let queue = Arc::new(Queue::default());
     directory.add(partition(0), 0, &queue);
     let second = Duration::from_secs(1);
-    let soon_idle = |worker| ConnectionSettings { idle_timeout: second, linger: second, ..terms(worker) };
+    let soon_idle = |worker| ConnectionSettings { idle_timeout: second, linger: second, ..settings(worker) };
     let producer = plane(soon_idle("p"), &directory, None);
     let consumer = plane(soon_idle("c"), &directory, None);
     let address = producer.local_address().to_string();
@@ -217,10 +217,10 @@ fn an_idle_connection_lives_on_and_an_unused_one_is_closed() {
 fn a_missing_partition_and_a_failed_producer_are_told_from_a_lost_connection() {
     let directory = Arc::new(Directory::default());
     directory.add_gone(partition(1), "its task was canceled");
-    let mut short = terms("p");
+    let mut short = settings("p");
     short.handshake_timeout = Duration::from_millis(200);
     let producer = plane(short, &directory, None);
-    let consumer = plane(terms("c"), &directory, None);
+    let consumer = plane(settings("c"), &directory, None);
     let address = producer.local_address().to_string();
     let failure = failure_of(&consumer, &address);
     assert_eq!(failure.kind, FailureKind::PartitionUnavailable { partition: partition(0) });
@@ -238,10 +238,10 @@ fn the_end_of_a_worker_ends_both_sides_of_its_channels() {
         let directory = Arc::new(Directory::default());
         let queue = Arc::new(Queue::default());
         directory.add(partition(0), 0, &queue);
-        let mut config = DataPlaneConfig::new("127.0.0.1", terms("p"));
+        let mut config = DataPlaneConfig::new("127.0.0.1", settings("p"));
         config.runtime = (!own_runtime).then(|| runtime.handle().clone());
         let producer = DataPlane::listen(config, directory.clone(), None).unwrap();
-        let consumer = plane(terms("c"), &directory, None);
+        let consumer = plane(settings("c"), &directory, None);
         let (inbox, receiver) = heard();
         let _handle = consumer.open_channel(&producer.local_address().to_string(), partition(0), 0, 2, inbox);
         queue.push(Item::Data(vec![1]));
@@ -260,10 +260,10 @@ fn the_end_of_a_worker_ends_both_sides_of_its_channels() {
 #[test]
 fn the_first_free_port_of_a_range_is_taken() {
     let directory = Arc::new(Directory::default());
-    let first = plane(terms("a"), &directory, None);
+    let first = plane(settings("a"), &directory, None);
     let taken = first.local_address().port();
     let listen = |ports: &str| {
-        let mut config = DataPlaneConfig::new("127.0.0.1", terms("b"));
+        let mut config = DataPlaneConfig::new("127.0.0.1", settings("b"));
         config.ports = PortRange::parse(ports).unwrap();
         DataPlane::listen(config, Arc::clone(&directory) as Arc<dyn PartitionDirectory>, None)
     };

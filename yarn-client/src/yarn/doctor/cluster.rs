@@ -22,8 +22,8 @@ const NAME_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_PORTS: usize = 10;
 
 /// Whether the services' names have addresses.
-pub(super) async fn names(patient: &CheckContext) -> Vec<Finding> {
-    let configuration = &patient.hadoop.configuration;
+pub(super) async fn names(context: &CheckContext) -> Vec<Finding> {
+    let configuration = &context.hadoop.configuration;
     let mut hosts = BTreeSet::new();
     for (key, value) in configuration.iter() {
         let service = key.starts_with("dfs.namenode.rpc-address")
@@ -81,9 +81,9 @@ async fn resolve(host: &str) -> Result<String, String> {
 }
 
 /// The ResourceManager, and whether the application that was asked for would start.
-pub(super) async fn examine(patient: &CheckContext) -> Vec<Finding> {
+pub(super) async fn examine(context: &CheckContext) -> Vec<Finding> {
     let begun = Instant::now();
-    let new = match patient.manager.new_application().await {
+    let new = match context.manager.new_application().await {
         Ok(new) => new,
         Err(error) => {
             let advice = "check yarn.resourcemanager.address (or .hostname) in yarn-site.xml, and that it runs";
@@ -91,15 +91,15 @@ pub(super) async fn examine(patient: &CheckContext) -> Vec<Finding> {
         }
     };
     let mut findings = vec![Finding::good(MANAGER, format!("answers within {}", human::duration(begun.elapsed())))];
-    findings.extend(local::rounding(&patient.plan, &patient.hadoop));
-    findings.extend(largest(patient, new.maximum.into()));
-    let (nodes, queues) = tokio::join!(patient.manager.nodes(), patient.manager.queues());
+    findings.extend(local::rounding(&context.plan, &context.hadoop));
+    findings.extend(largest(context, new.maximum.into()));
+    let (nodes, queues) = tokio::join!(context.manager.nodes(), context.manager.queues());
     let nodes = nodes.unwrap_or_else(|error| {
         findings.push(Finding::failed(NODES, &error, "ask the cluster's administrator for the right to list nodes"));
         Vec::new()
     });
     findings.extend(node_findings(&nodes));
-    let queue = queues.map(|queues| queue_finding(&queues, &patient.plan.queue));
+    let queue = queues.map(|queues| queue_finding(&queues, &context.plan.queue));
     let queue = match queue {
         Ok((finding, queue)) => {
             findings.push(finding);
@@ -114,13 +114,13 @@ pub(super) async fn examine(patient: &CheckContext) -> Vec<Finding> {
             None
         }
     };
-    findings.extend(resources::examine(patient, &nodes, queue.as_ref()).await);
+    findings.extend(resources::examine(context, &nodes, queue.as_ref()).await);
     findings.extend(ports(&nodes).await);
     findings
 }
 
-fn largest(patient: &CheckContext, largest: Size) -> Vec<Finding> {
-    let asked = [("the ApplicationMaster", patient.plan.master), ("a TaskManager", patient.plan.task_manager)];
+fn largest(context: &CheckContext, largest: Size) -> Vec<Finding> {
+    let asked = [("the ApplicationMaster", context.plan.master), ("a TaskManager", context.plan.task_manager)];
     let too_large =
         asked.into_iter().filter(|(_, size)| size.memory_mb > largest.memory_mb || size.vcores > largest.vcores);
     too_large

@@ -167,9 +167,9 @@ async fn examine(plan: Plan, configuration: &flink_graph::Configuration) -> Vec<
         }
     };
     findings.push(local::user(manager.identity(), &hadoop));
-    let patient = CheckContext { plan, hadoop, manager, root };
+    let context = CheckContext { plan, hadoop, manager, root };
     let (names, cluster, storage) =
-        tokio::join!(cluster::names(&patient), cluster::examine(&patient), storage::examine(&patient));
+        tokio::join!(cluster::names(&context), cluster::examine(&context), storage::examine(&context));
     findings.extend(names);
     findings.extend(cluster);
     findings.extend(storage);

@@ -21,10 +21,10 @@ struct Asked<'a> {
 }
 
 /// Whether an ApplicationMaster and a TaskManager would get their containers now: from the queue first, then from the nodes.
-pub(super) async fn examine(patient: &CheckContext, nodes: &[NodeReport], queue: Option<&QueueInfo>) -> Vec<Finding> {
-    let Ok(steps) = patient.hadoop.steps() else { return Vec::new() };
+pub(super) async fn examine(context: &CheckContext, nodes: &[NodeReport], queue: Option<&QueueInfo>) -> Vec<Finding> {
+    let Ok(steps) = context.hadoop.steps() else { return Vec::new() };
     let nodes: Vec<_> = nodes.iter().filter_map(room).collect();
-    let plan = &patient.plan;
+    let plan = &context.plan;
     let asked = [
         Asked {
             what: "an ApplicationMaster",
@@ -41,10 +41,10 @@ pub(super) async fn examine(patient: &CheckContext, nodes: &[NodeReport], queue:
     ];
     // Who may not list applications does without.
     let living = match queue {
-        Some(queue) => patient.manager.living(&queue.name).await.unwrap_or_default(),
+        Some(queue) => context.manager.living(&queue.name).await.unwrap_or_default(),
         None => Vec::new(),
     };
-    let user = patient.manager.user();
+    let user = context.manager.user();
     asked.iter().map(|asked| judge(asked, &nodes, queue, &living, user)).collect()
 }
 

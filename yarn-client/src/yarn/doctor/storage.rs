@@ -22,23 +22,23 @@ const WORST_SKEW: Duration = Duration::from_secs(300);
 const NEEDED: u64 = 256 << 20;
 
 /// HDFS as a deployment uses it.
-pub(super) async fn examine(patient: &CheckContext) -> Vec<Finding> {
+pub(super) async fn examine(context: &CheckContext) -> Vec<Finding> {
     // All at once: each waits for a NameNode that does not answer.
-    let (mut findings, quota, logs) = tokio::join!(write(patient), quota(patient), logs(patient));
+    let (mut findings, quota, logs) = tokio::join!(write(context), quota(context), logs(context));
     let usable = findings.iter().all(|finding| finding.grade == super::Severity::Good);
     // What there is no room for cannot be written either: then this is the reason.
     findings.extend(quota);
     if usable {
-        findings.extend(left_over(patient).await);
-        findings.extend(artifacts(patient).await);
+        findings.extend(left_over(context).await);
+        findings.extend(artifacts(context).await);
     }
     findings.extend(logs);
     findings
 }
 
 /// Writes a file, looks at its time, and removes it.
-async fn write(patient: &CheckContext) -> Vec<Finding> {
-    let (hdfs, root) = (patient.root.hdfs(), patient.root.uri());
+async fn write(context: &CheckContext) -> Vec<Finding> {
+    let (hdfs, root) = (context.root.hdfs(), context.root.uri());
     let advice = "check fs.defaultFS, that the NameNode runs and is not in safe mode, and that you may write there";
     let name = format!("{root}/doctor-{}", std::process::id());
     let begun = Instant::now();
@@ -73,10 +73,10 @@ fn clock(before: Duration, theirs: Duration, after: Duration) -> Finding {
     }
 }
 
-async fn quota(patient: &CheckContext) -> Option<Finding> {
+async fn quota(context: &CheckContext) -> Option<Finding> {
     // A quota stands on the home folder, not on ours.
-    let home = patient.root.uri().rsplit_once('/').map_or(patient.root.uri(), |(home, _)| home);
-    let usage = patient.root.hdfs().usage(home).await.ok()?;
+    let home = context.root.uri().rsplit_once('/').map_or(context.root.uri(), |(home, _)| home);
+    let usage = context.root.hdfs().usage(home).await.ok()?;
     let left = usage.space_quota.map(|quota| quota.saturating_sub(usage.space));
     let names = usage.name_quota.map(|quota| quota.saturating_sub(usage.names));
     if names.is_some_and(|names| names < 20) {
@@ -95,14 +95,14 @@ async fn quota(patient: &CheckContext) -> Option<Finding> {
 }
 
 /// Folders of applications that have not taken them away.
-async fn left_over(patient: &CheckContext) -> Vec<Finding> {
-    let found = orphaned_staging::folders(&patient.manager, &patient.root).await.unwrap_or_default();
-    found.into_iter().filter_map(|(folder, fate)| left_behind(patient.root.of(folder.id).uri(), fate)).collect()
+async fn left_over(context: &CheckContext) -> Vec<Finding> {
+    let found = orphaned_staging::folders(&context.manager, &context.root).await.unwrap_or_default();
+    found.into_iter().filter_map(|(folder, fate)| left_behind(context.root.of(folder.id).uri(), fate)).collect()
 }
 
 /// What was uploaded, by content.
-async fn artifacts(patient: &CheckContext) -> Option<Finding> {
-    let (root, uri) = (&patient.root, patient.root.artifacts_uri());
+async fn artifacts(context: &CheckContext) -> Option<Finding> {
+    let (root, uri) = (&context.root, context.root.artifacts_uri());
     let count = root.artifacts().await.ok()?.len();
     let bytes = if count > 0 { root.hdfs().usage(&uri).await.ok()?.space } else { 0 };
     Some(Finding::good(
@@ -135,8 +135,8 @@ fn left_behind(uri: &str, fate: Fate) -> Option<Finding> {
     Some(Finding::warning(ORPHANED, text, advice))
 }
 
-async fn logs(patient: &CheckContext) -> Option<Finding> {
-    let configuration = &patient.hadoop.configuration;
+async fn logs(context: &CheckContext) -> Option<Finding> {
+    let configuration = &context.hadoop.configuration;
     let enabled = configuration.get_bool("yarn.log-aggregation-enable").ok().flatten().unwrap_or(false);
     if !enabled {
         return Some(Finding::warning(
@@ -147,7 +147,7 @@ async fn logs(patient: &CheckContext) -> Option<Finding> {
     }
     let folder =
         configuration.get_trimmed("yarn.nodemanager.remote-app-log-dir").unwrap_or_else(|| "/tmp/logs".to_owned());
-    Some(match patient.root.hdfs().status(&folder).await {
+    Some(match context.root.hdfs().status(&folder).await {
         Ok(status) if status.mode & 0o1777 == 0o1777 => Finding::good(LOGS, format!("are collected in {folder}")),
         Ok(status) => Finding::warning(
             LOGS,
