@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `<job>.graph` | the JobGraph | before the submission is acknowledged → the result is kept |
 //! | `<job>.result` | details and result | before a client is told of the end → it is forgotten (`jobstore.max-capacity`) |
-//! | `<sha256>.program` | a program | before the submission is acknowledged → no job that is kept needs it |
+//! | `<sha256>.program` | a program that a client has sent | before the submission is acknowledged → no job that is kept needs it |
 //!
 //! So a job that was acknowledged is run again by the next JobManager, unless its result is there: then it is answered
 //! from it, and never run again.

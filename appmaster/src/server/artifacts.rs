@@ -44,6 +44,8 @@ pub(super) struct ArtifactStore {
 struct Stored {
     size: u64,
     last_use: u64,
+    /// It came with this process, and comes with the next one.
+    is_adopted: bool,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl ArtifactStore {
         let path = self.place(sha256)?;
         let linked = fs::canonicalize(file).and_then(|file| std::os::unix::fs::symlink(file, &path));
         linked.map_err(|error| cannot_store(&path, &error))?;
-        self.received(sha256, size);
+        self.insert(sha256, size, true);
         Ok(())
     }
 
@@ -97,14 +99,18 @@ impl ArtifactStore {
 
     /// The file of a program is in its place.
     pub(super) fn received(&mut self, sha256: &str, size: u64) {
-        self.uses += 1;
-        self.stored.insert(sha256.to_owned(), Stored { size, last_use: self.uses });
+        self.insert(sha256, size, false);
     }
 
-    /// The file of a program that is here.
-    pub(super) fn path(&self, sha256: &str) -> Option<PathBuf> {
-        let folder = self.folder.as_ref().filter(|_| self.contains(sha256))?;
-        Some(folder.join(sha256))
+    fn insert(&mut self, sha256: &str, size: u64, is_adopted: bool) {
+        self.uses += 1;
+        self.stored.insert(sha256.to_owned(), Stored { size, last_use: self.uses, is_adopted });
+    }
+
+    /// The file of a program that is here, and that the next JobManager does not have unless it is kept.
+    pub(super) fn path_to_keep(&self, sha256: &str) -> Option<PathBuf> {
+        self.stored.get(sha256).filter(|stored| !stored.is_adopted)?;
+        Some(self.folder.as_ref()?.join(sha256))
     }
 
     /// Takes the next piece of a program; the last one makes it usable when its hash is right.

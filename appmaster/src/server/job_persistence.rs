@@ -96,7 +96,7 @@ impl EventLoop {
         let Some(inputs) = keeping.inputs.upgrade() else { return };
         let keeper = keeping.keeper.clone();
         let program = graph.program.as_ref().map(|program| program.sha256.clone());
-        let program = program.and_then(|sha256| Some((self.artifacts.path(&sha256)?, sha256)));
+        let program = program.and_then(|sha256| Some((self.artifacts.path_to_keep(&sha256)?, sha256)));
         tokio::spawn(async move {
             let file = program.as_ref().map(|(path, sha256)| (sha256.as_str(), path.as_path()));
             let kept = keeper.keep_job(&graph, file).await.map_err(|error| error.to_string());

@@ -44,6 +44,16 @@ fn program(name: &str, content: &[u8]) -> Artifact {
     Artifact { name: name.to_owned(), sha256, size: content.len() as u64 }
 }
 
+/// The names of the files in a folder and in those in it.
+fn walk(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let names = |entry: std::fs::DirEntry| match entry.path() {
+        path if path.is_dir() => walk(&path),
+        _ => vec![entry.file_name().into_string().unwrap()],
+    };
+    entries.flat_map(names).collect()
+}
+
 #[tokio::test]
 async fn the_next_job_manager_goes_on_with_the_jobs_and_answers_for_the_ended_ones() {
     let folder = tempfile::tempdir().unwrap();
@@ -62,6 +72,7 @@ async fn the_next_job_manager_goes_on_with_the_jobs_and_answers_for_the_ended_on
     cancel(&mut client, ended.job_id).await;
     let before = result(&mut client, ended.job_id).await;
     assert!(matches!(&before, ClientResponseBody::JobResult(result) if result.status == JobStatus::Canceled));
+    assert_eq!(walk(&folder.path().join("jobs")).iter().filter(|file| file.ends_with(".program")).count(), 1);
     first.shut_down().await;
 
     let second = start(folder.path(), Vec::new()).await;
@@ -96,6 +107,9 @@ async fn programs_that_are_here_need_not_be_put() {
     graph.program = Some(artifact);
     assert_eq!(submit(&mut client, &graph).await, ClientResponseBody::JobSubmitSuccess(graph.job_id));
     handle.shut_down().await;
+    // The next JobManager is started with it as well.
+    let kept = |ending: &str| walk(&folder.path().join("jobs")).iter().filter(|file| file.ends_with(ending)).count();
+    assert_eq!((kept(".graph"), kept(".program")), (1, 0));
 }
 
 #[tokio::test]

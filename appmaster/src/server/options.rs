@@ -25,7 +25,7 @@ pub struct ServerOptions {
     pub log_file: Option<PathBuf>,
     /// Where jobs and results are kept for the next JobManager; `None` keeps none.
     pub job_store: Option<Arc<dyn JobStore>>,
-    /// Programs that are here as files already.
+    /// Programs that are here as files already, as they will be for the next JobManager: the store does not keep them.
     pub programs: Vec<(Artifact, PathBuf)>,
     /// Whether somebody starts TaskManagers as the jobs want them ([`crate::yarn::ContainerService`]).
     pub task_managers_on_demand: bool,
