@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use fastrand::Rng;
 use flink_graph::{JobVertexId, ShipStrategy, options};
 use flink_taskmanager::chunk::{Chunk, ChunkCursor};
 use flink_taskmanager::data::Data;
@@ -12,7 +13,7 @@ use flink_taskmanager::operator::{BoxError, ChunkConsumer, OperatorContext, Oper
 use flink_taskmanager::output::{ChunkLimits, KeyRouting, ResultWriter};
 use flink_taskmanager::setup::TaskSetup;
 
-use crate::random::Random;
+use crate::random::random_at;
 use crate::side_output::{BoxedConsumer, SideOutputs};
 use crate::stream_graph::{NodeId, StreamGraph};
 
@@ -137,7 +138,7 @@ impl<'a> TaskBuilder<'a> {
                 let writer = self.setup.result_writer::<T>(output)?;
                 let attempt = &self.setup.descriptor.attempt;
                 let place = format!("{} {} {output} {}", attempt.job, attempt.vertex, attempt.subtask);
-                let random = Random::new(place.as_bytes());
+                let random = random_at(place.as_bytes());
                 let (subtask, context) = (attempt.subtask, self.last_context());
                 Ok(Box::new(Distributor::new(writer, strategy, clone.cloned(), subtask, random, context)))
             }
@@ -321,7 +322,7 @@ struct Distributor<T> {
     strategy: ShipStrategy,
     clone: Option<Cloner<T>>,
     next: usize,
-    random: Random,
+    random: Rng,
     context: OperatorContext,
     /// Records on their way to every consumer, and their copies for one of them: memory that is used again.
     originals: Vec<T>,
@@ -337,7 +338,7 @@ impl<T: Data> Distributor<T> {
         strategy: ShipStrategy,
         clone: Option<Cloner<T>>,
         subtask: u32,
-        random: Random,
+        random: Rng,
         context: OperatorContext,
     ) -> Self {
         // Producers begin with different consumers, so that short streams are spread too.
@@ -353,7 +354,7 @@ impl<T: Data> Distributor<T> {
                 self.next = if turn + 1 == consumers { 0 } else { turn + 1 };
                 turn
             }
-            ShipStrategy::Shuffle => self.random.below(consumers),
+            ShipStrategy::Shuffle => self.random.usize(..consumers),
             _ => 0,
         };
         self.writer.write(consumer, record);

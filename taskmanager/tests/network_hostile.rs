@@ -10,6 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use fastrand::Rng;
 use flink_graph::{ExecutionAttemptId, JobId, JobVertexId, PartitionId};
 use flink_protocol::task_manager::TaskFailure;
 use flink_taskmanager::network::endpoint::ConnectionSettings;
@@ -85,40 +86,32 @@ fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// xorshift
-fn random(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
-fn hostile_bytes(state: &mut u64) -> Vec<u8> {
+fn hostile_bytes(random: &mut Rng) -> Vec<u8> {
     let mut hello = Vec::new();
     Frame::Hello(Hello { job: JOB, epoch: 1, worker: "w".to_owned() }).encode(&mut hello);
-    match random(state) % 8 {
-        0 => (0..random(state) % 3000).map(|_| random(state) as u8).collect(),
+    match random.u8(..8) {
+        0 => (0..random.usize(..3000)).map(|_| random.u8(..)).collect(),
         1 => vec![0xff, 0xff, 0xff, 0x7f, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3],
         2 => [&hello[..], &[0xff, 0xff, 0xff, 0x7f, 4, 0, 0, 0, 0, 0, 0, 0], &[7; 60_000]].concat(),
         3 => hello[..hello.len() / 2].to_vec(),
         4 => b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(50),
         // A TLS record that claims the largest size and never ends.
-        5 => [&[0x16, 0x03, 0x01, 0x40, 0x00][..], &vec![1; random(state) as usize % 16_384]].concat(),
+        5 => [&[0x16, 0x03, 0x01, 0x40, 0x00][..], &vec![1; random.usize(..16_384)]].concat(),
         // An endless handshake message.
         6 => [0x16, 0x03, 0x01, 0x00, 0x04, 0x01, 0xff, 0xff, 0xff].repeat(2000),
         _ => {
-            let at = random(state) as usize % hello.len();
-            hello[at] ^= 1 << (random(state) % 8);
+            let at = random.usize(..hello.len());
+            hello[at] ^= 1 << random.u8(..8);
             hello.repeat(100)
         }
     }
 }
 
-fn attack(address: SocketAddr, state: &mut u64) {
+fn attack(address: SocketAddr, random: &mut Rng) {
     let Ok(mut socket) = TcpStream::connect(address) else { return };
     // The other side may close at any moment.
-    socket.write_all(&hostile_bytes(state)).ok();
-    if random(state).is_multiple_of(4) {
+    socket.write_all(&hostile_bytes(random)).ok();
+    if random.u8(..4) == 0 {
         socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         drop(socket.read(&mut [0; 4096]));
     }
@@ -141,10 +134,10 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) {
 
 fn many_hostile_connections(tls: Option<DataPlaneTls>) {
     let producer = plane(tls.clone());
-    let mut state = 42;
-    (0..500).for_each(|_| attack(producer.local_address(), &mut state));
+    let mut random = Rng::with_seed(42);
+    (0..500).for_each(|_| attack(producer.local_address(), &mut random));
     let before = resident_bytes();
-    (0..5000).for_each(|_| attack(producer.local_address(), &mut state));
+    (0..5000).for_each(|_| attack(producer.local_address(), &mut random));
     let growth = resident_bytes().saturating_sub(before);
     assert!(growth < ALLOWED_GROWTH, "the process grew by {growth} bytes");
     check_serves(&producer, &plane(tls));
@@ -178,13 +171,13 @@ fn hostile_producers() {
     let consumer = plane(None);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let mut state = 7;
+    let mut random = Rng::with_seed(7);
     let mut before = 0;
     for round in 0..300 {
         let (sender, receiver) = channel();
         let handle = consumer.open_channel(&address, partition(), 0, 1, Arc::new(Heard(sender)));
         let (mut socket, _) = listener.accept().unwrap();
-        socket.write_all(&hostile_bytes(&mut state)).ok();
+        socket.write_all(&hostile_bytes(&mut random)).ok();
         drop(socket);
         receiver.recv_timeout(TIMEOUT).unwrap().unwrap_err();
         drop(handle);

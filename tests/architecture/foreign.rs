@@ -49,7 +49,14 @@ const RULES: &[Rule] = &[
     rule(&["rustls", "tokio-rustls"], &["taskmanager", "transport"], "TLS is for connections of the engine"),
     rule(&["sha2"], &["appmaster", "taskmanager", "yarn-client"], "artifacts are known by their hash"),
     rule(&["crc32fast"], &["taskmanager"], "blocks of blocking shuffles are checked"),
-    rule(&["axum", "hyper", "hyper-util"], &["appmaster"], "REST is the JobManager's, and out of every program"),
+    rule(&["axum"], &["appmaster"], "REST is the JobManager's, and out of every program"),
+    rule(
+        &["hyper", "hyper-util"],
+        &["appmaster", "hadoop-rpc"],
+        "REST again, and NodeManagers tell their logs over HTTP",
+    ),
+    rule(&["http-body-util"], &["hadoop-rpc"], "NodeManagers tell their logs over HTTP"),
+    rule(&["fastrand"], &["api", "appmaster", "taskmanager"], "chance has a seed, of the job or of a simulation"),
     rule(&["clap", "clap_complete"], &["examples", "yarn-client"], "a command line is no affair of a library's"),
     rule(
         &["serde_json"],
@@ -74,7 +81,7 @@ const RULES: &[Rule] = &[
 ];
 
 /// For tests of any crate.
-const IN_TESTS: &[&str] = &["proptest", "serde_json", "tempfile", "tokio"];
+const IN_TESTS: &[&str] = &["fastrand", "proptest", "serde_json", "tempfile", "tokio"];
 
 /// Crates without I/O, and what they would do it with.
 const WITHOUT_IO: &[&str] = &["flink-graph", "flink-protocol"];

@@ -1,13 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fastrand::Rng;
 use flink_graph::{JobId, TaskManagerId};
 use flink_protocol::task_manager::{JobInformation, ToTaskManager};
 use flink_protocol::{Envelope, Epoch};
 
 use super::config::JobManagerConfig;
 use super::event::{Action, Now};
-use super::random::Random;
 use super::task_managers::{TaskManagers, Worker};
 use super::timing::{Resend, Timer, TimerQueue};
 
@@ -19,7 +19,7 @@ pub(crate) struct Context {
     pub(crate) config: JobManagerConfig,
     pub(crate) task_managers: TaskManagers,
     pub(crate) agenda: TimerQueue,
-    pub(crate) random: Random,
+    pub(crate) random: Rng,
     pub(crate) queue: SlotQueue,
     /// Jobs that must look at what is due next before the event is done with.
     pub(crate) touched: BTreeSet<JobId>,
@@ -82,7 +82,7 @@ impl Context {
             config,
             task_managers: TaskManagers::default(),
             agenda: TimerQueue::default(),
-            random: Random::new(seed),
+            random: Rng::with_seed(seed),
             queue: SlotQueue::default(),
             touched: BTreeSet::new(),
             rested: BTreeSet::new(),

@@ -22,9 +22,6 @@ pub mod config;
 /// Timers, and messages that are sent again until they are answered.
 pub mod timing;
 
-/// Seeded random numbers.
-pub mod random;
-
 /// ExecutionGraph: vertices, subtasks, executions and the data sets between them.
 pub mod execution_graph;
 

@@ -1,9 +1,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use fastrand::Rng;
 use flink_graph::{Configuration, ConfigurationError, options};
-
-use super::random::Random;
 
 /// Restarts within [`CLUSTER_INTERVAL`] for which the cluster was to blame, without a strategy that says more.
 const CLUSTER_RESTARTS: usize = 10;
@@ -122,7 +121,7 @@ impl RestartStrategy {
     ///
     /// # Errors
     /// The job is not restarted.
-    pub fn on_failure(&mut self, now: Duration, by_cluster: bool, random: &mut Random) -> Result<Duration, String> {
+    pub fn on_failure(&mut self, now: Duration, by_cluster: bool, random: &mut Rng) -> Result<Duration, String> {
         match self {
             Self::ForTheCluster { restarts } if by_cluster => {
                 restarts.push_back(now);
@@ -182,7 +181,7 @@ impl ExponentialDelay {
         })
     }
 
-    fn on_failure(&mut self, now: Duration, random: &mut Random) -> Result<Duration, String> {
+    fn on_failure(&mut self, now: Duration, random: &mut Rng) -> Result<Duration, String> {
         if self.last_restart.is_some_and(|at| now.saturating_sub(at) >= self.reset_after) {
             self.next = self.initial;
             self.failures = 0;
@@ -196,7 +195,7 @@ impl ExponentialDelay {
                 self.reset_after
             ));
         }
-        let jitter = 1.0 + self.jitter * (2.0 * random.unit() - 1.0);
+        let jitter = 1.0 + self.jitter * (2.0 * random.f64() - 1.0);
         let delay = self.next.mul_f64(jitter.max(0.0)).min(self.longest);
         self.next = self.next.mul_f64(self.multiplier).min(self.longest);
         self.last_restart = Some(now + delay);
@@ -236,7 +235,7 @@ mod tests {
             configuration.set(format!("restart-strategy.{key}"), *value);
         }
         let mut strategy = RestartStrategy::from_configuration(&configuration, on_demand).unwrap();
-        let mut random = Random::new(1);
+        let mut random = Rng::with_seed(1);
         let answers: Vec<String> = failures
             .iter()
             .map(|at| strategy.on_failure(Duration::from_secs(*at), by_cluster, &mut random))
@@ -296,7 +295,7 @@ mod tests {
         configuration.set("restart-strategy.exponential-delay.jitter-factor", "0.5");
         let run = |seed: u64| -> Vec<Duration> {
             let mut strategy = RestartStrategy::from_configuration(&configuration, false).unwrap();
-            let mut random = Random::new(seed);
+            let mut random = Rng::with_seed(seed);
             (0..8).map(|n| strategy.on_failure(Duration::from_secs(n), false, &mut random).unwrap()).collect()
         };
         assert_eq!(run(3), run(3));

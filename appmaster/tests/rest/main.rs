@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fastrand::Rng;
 use flink_appmaster::rest::{AccessToken, Answer, Cancellation, ClusterView, RestOptions, serve};
 use flink_graph::{Configuration, JobId};
 use flink_protocol::overview::{ClusterOverview, JobDetails, JobSummary, TaskManagerSummary};
@@ -46,26 +47,6 @@ impl ClusterView for Idle {
     }
 }
 
-/// xorshift64: the same bytes in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) {
-        bytes.iter_mut().for_each(|byte| *byte = self.next().to_le_bytes()[3]);
-    }
-}
-
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * rustix::param::page_size() as u64
@@ -99,25 +80,25 @@ async fn is_well(address: SocketAddr) -> bool {
     attack(address, [request]).await > 0
 }
 
-async fn random_bytes(address: SocketAddr, random: &mut Random, buffer: &mut [u8]) {
+async fn random_bytes(address: SocketAddr, random: &mut Rng, buffer: &mut [u8]) {
     for _ in 0..300 {
-        let length = 1 + random.below(buffer.len());
+        let length = 1 + random.usize(..buffer.len());
         random.fill(&mut buffer[..length]);
         attack(address, [&buffer[..length]]).await;
     }
 }
 
-async fn damaged_requests(address: SocketAddr, random: &mut Random) {
+async fn damaged_requests(address: SocketAddr, random: &mut Rng) {
     let request =
         b"PATCH /v1/jobs/a3e2f8ff5e70b18d42e7c088680073cb?mode=cancel&get=%zz HTTP/1.1\r\nHost: localhost\r\n\
         Authorization: Bearer a-token-for-the-tests\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}";
     for _ in 0..500 {
         let mut damaged = request.to_vec();
-        for _ in 0..=random.below(4) {
-            let place = random.below(damaged.len());
-            damaged[place] = random.next().to_le_bytes()[1];
+        for _ in 0..=random.usize(..4) {
+            let place = random.usize(..damaged.len());
+            damaged[place] = random.u8(..);
         }
-        damaged.truncate(1 + random.below(damaged.len()));
+        damaged.truncate(1 + random.usize(..damaged.len()));
         attack(address, [damaged.as_slice()]).await;
     }
 }
@@ -161,7 +142,7 @@ async fn hostile_bytes_neither_crash_nor_grow_the_server() {
     options.head_timeout = Duration::from_millis(500);
     let server = serve(options, Arc::new(Idle)).await.unwrap();
     let address = server.address();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Rng::with_seed(1);
     let mut buffer = vec![0; 64 << 10];
     // The first round fills the pools of allocator and runtime.
     let mut before = 0;

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use flink_appmaster::server::{Handle, JobManagerServer, ServerOptions};
 use flink_graph::Configuration;
 use flink_protocol::PROTOCOL_VERSION;
@@ -78,16 +79,10 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// xorshift64: the same bytes in every run.
-fn random(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
-fn random_bytes(state: &mut u64, most: u64) -> Vec<u8> {
-    (0..random(state) % most).map(|_| random(state) as u8).collect()
+fn random_bytes(random: &mut Rng, most: usize) -> Vec<u8> {
+    let mut bytes = vec![0; random.usize(..most)];
+    random.fill(&mut bytes);
+    bytes
 }
 
 fn frame(length: u32, content: &[u8]) -> Vec<u8> {
@@ -101,52 +96,52 @@ fn greeting(role: &str) -> Vec<u8> {
     frame(text.len() as u32, &text)
 }
 
-fn hostile_bytes(state: &mut u64) -> Vec<u8> {
-    let role = if random(state).is_multiple_of(2) { "client" } else { "taskmanager" };
+fn hostile_bytes(random: &mut Rng) -> Vec<u8> {
+    let role = if random.bool() { "client" } else { "taskmanager" };
     let hello = greeting(role);
-    match random(state) % 10 {
-        0 => random_bytes(state, 3000),
-        1 => frame(u32::MAX, &random_bytes(state, 5000)),
+    match random.u8(..10) {
+        0 => random_bytes(random, 3000),
+        1 => frame(u32::MAX, &random_bytes(random, 5000)),
         2 => hello[..hello.len() / 2].to_vec(),
         3 => b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(50),
         // A TLS record that claims the largest size and never ends.
-        4 => [&[0x16, 0x03, 0x01, 0x40, 0x00][..], &random_bytes(state, 16_384)].concat(),
+        4 => [&[0x16, 0x03, 0x01, 0x40, 0x00][..], &random_bytes(random, 16_384)].concat(),
         // An endless handshake message.
         5 => [0x16, 0x03, 0x01, 0x00, 0x04, 0x01, 0xff, 0xff, 0xff].repeat(2000),
         6 => {
             let mut damaged = hello.clone();
-            let at = random(state) as usize % damaged.len();
-            damaged[at] ^= 1 << (random(state) % 8);
+            let at = random.usize(..damaged.len());
+            damaged[at] ^= 1 << random.u8(..8);
             damaged.repeat(100)
         }
         // Past the handshake: as much as may be announced, and a part of it; then too much; then what is no message.
-        7 => [hello, frame(60 << 20, &random_bytes(state, 60_000))].concat(),
-        8 => [hello, frame(u32::MAX, &random_bytes(state, 5000))].concat(),
+        7 => [hello, frame(60 << 20, &random_bytes(random, 60_000))].concat(),
+        8 => [hello, frame(u32::MAX, &random_bytes(random, 5000))].concat(),
         _ => (0..20).fold(hello, |mut all, _| {
-            let content = random_bytes(state, 200);
+            let content = random_bytes(random, 200);
             all.extend(frame(content.len() as u32, &content));
             all
         }),
     }
 }
 
-fn attack(address: SocketAddr, state: &mut u64) {
+fn attack(address: SocketAddr, random: &mut Rng) {
     let Ok(mut socket) = TcpStream::connect(address) else { return };
     // The other side may close at any moment.
-    socket.write_all(&hostile_bytes(state)).ok();
-    if random(state).is_multiple_of(4) {
+    socket.write_all(&hostile_bytes(random)).ok();
+    if random.u8(..4) == 0 {
         socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         drop(socket.read(&mut [0; 4096]));
     }
 }
 
 fn many_hostile_connections(server: &Server) {
-    let mut state = 42;
+    let mut random = Rng::with_seed(42);
     // The first ones fill the pools of allocator and runtime.
-    (0..1000).for_each(|_| attack(server.address(), &mut state));
+    (0..1000).for_each(|_| attack(server.address(), &mut random));
     assert!(server.answers());
     let before = resident_bytes();
-    (0..4000).for_each(|_| attack(server.address(), &mut state));
+    (0..4000).for_each(|_| attack(server.address(), &mut random));
     wait_for("a member is let in after all that", || server.answers());
     let growth = resident_bytes().saturating_sub(before);
     assert!(growth < MAX_GROWTH_BYTES, "the process grew by {growth} bytes");

@@ -52,12 +52,12 @@ impl World {
             self.request(index, ClientCall::CancelJob(job));
         }
         let ended = matches!(self.clients[index].phase, Phase::Ended(_));
-        let pause = Duration::from_millis(3000 + self.random.below(if ended { 20_000 } else { 3000 }));
+        let pause = Duration::from_millis(3000 + self.random.u64(..if ended { 20_000 } else { 3000 }));
         self.client_later(index, pause);
     }
 
     pub(crate) fn client_answered(&mut self, index: usize, body: Result<ClientResponseBody, String>) {
-        let resubmits = self.random.below(4) > 0;
+        let resubmits = self.random.u64(..4) > 0;
         let kept = self.store.is_some();
         let client = &mut self.clients[index];
         match (&client.phase, body) {

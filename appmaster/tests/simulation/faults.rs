@@ -13,15 +13,15 @@ impl World {
 
     /// True with a chance of so many thousandths, as long as things may go wrong.
     pub(crate) fn chance(&mut self, thousandths: u64) -> bool {
-        self.random.below(1000) < thousandths && self.faults_go_on()
+        self.random.u64(..1000) < thousandths && self.faults_go_on()
     }
 
     pub(crate) fn fault(&mut self) {
         if !self.faults_go_on() {
             return;
         }
-        let task_manager = self.random.below(self.task_managers.len() as u64) as usize;
-        match self.random.below(12) {
+        let task_manager = self.random.usize(..self.task_managers.len());
+        match self.random.u64(..12) {
             0 | 1 => self.kill_task_manager(task_manager),
             2 => self.stop_task_manager(task_manager),
             3..=5 => self.kill_some_worker(),
@@ -29,7 +29,7 @@ impl World {
             7 => self.kill_some_client(),
             _ => self.break_some_link(),
         }
-        let pause = Duration::from_millis(500 + self.random.below(self.profile.fault_pause_ms));
+        let pause = Duration::from_millis(500 + self.random.u64(..=self.profile.fault_pause_ms));
         self.after(pause, Item::Fault);
     }
 
@@ -41,12 +41,12 @@ impl World {
         let workers: Vec<WorkerKey> =
             self.workers.keys().filter(|key| (key.0, key.1) == (index, life)).copied().collect();
         workers.into_iter().for_each(|key| self.worker_gone(key, "its TaskManager is gone"));
-        let pause = Duration::from_millis(200 + self.random.below(15_000));
+        let pause = Duration::from_millis(200 + self.random.u64(..15_000));
         self.after(pause, Item::TaskManagerStarts(index));
     }
 
     pub(crate) fn stop_task_manager(&mut self, index: usize) {
-        let until = self.now + Duration::from_millis(self.random.below(15_000));
+        let until = self.now + Duration::from_millis(self.random.u64(..15_000));
         if let Some(process) = &mut self.task_managers[index] {
             process.stopped_until = until;
             self.happened("TaskManager stopped for a while");
@@ -54,15 +54,14 @@ impl World {
     }
 
     pub(crate) fn kill_some_worker(&mut self) {
-        let nth = self.random.below(self.workers.len() as u64) as usize;
-        if let Some(key) = self.workers.keys().nth(nth).copied() {
+        if let Some(key) = self.random.choice(self.workers.keys().copied()) {
             self.happened("worker killed");
             self.worker_gone(key, "killed by chance");
         }
     }
 
     pub(crate) fn kill_job_manager(&mut self) {
-        if self.store.is_some() && self.zombie.is_none() && self.random.below(2) == 0 {
+        if self.store.is_some() && self.zombie.is_none() && self.random.u64(..2) == 0 {
             return self.stop_job_manager();
         }
         if self.job_manager.take().is_none() {
@@ -71,7 +70,7 @@ impl World {
         self.happened("JobManager killed");
         self.writer_is_gone();
         self.links_break(self.epoch);
-        let pause = Duration::from_millis(100 + self.random.below(8_000));
+        let pause = Duration::from_millis(100 + self.random.u64(..8_000));
         self.after(pause, Item::JobManagerStarts);
     }
 
@@ -83,13 +82,13 @@ impl World {
             if let Some(link) = self.links.get_mut(&connection) {
                 link.at_job_manager = false;
             }
-            let pause = Duration::from_millis(self.random.below(100));
+            let pause = Duration::from_millis(self.random.u64(..100));
             self.after(pause, Item::LinkLost(connection));
         }
     }
 
     pub(crate) fn kill_some_client(&mut self) {
-        let index = self.random.below(self.clients.len() as u64) as usize;
+        let index = self.random.usize(..self.clients.len());
         self.happened("client killed");
         self.client_links[index].take().iter().for_each(|link| self.close_by_peer(*link));
         // It starts again with what it has on disk: the job that it wanted to run.
@@ -101,10 +100,10 @@ impl World {
     pub(crate) fn break_some_link(&mut self) {
         let open: Vec<ConnectionId> =
             self.links.iter().filter(|(_, l)| l.at_peer && l.at_job_manager).map(|(id, _)| *id).collect();
-        let Some(connection) = open.get(self.random.below(open.len() as u64) as usize).copied() else { return };
+        let Some(connection) = self.random.choice(open) else { return };
         self.happened("connection broken");
         self.tell_job_manager_of_loss(connection);
-        let pause = Duration::from_millis(self.random.below(3000));
+        let pause = Duration::from_millis(self.random.u64(..3000));
         self.after(pause, Item::LinkLost(connection));
     }
 }

@@ -1,4 +1,4 @@
-use flink_appmaster::job_manager::random::Random;
+use fastrand::Rng;
 use flink_graph::{
     Configuration, Fingerprint, InputSplit, IntermediateDataSet, IntermediateDataSetId, JobEdge, JobGraph, JobId,
     JobVertex, JobVertexId, OperatorInfo, ResultPartitionType, RuntimeMode, ShipStrategy,
@@ -32,24 +32,24 @@ impl JobSpec {
 }
 
 struct Builder<'a> {
-    random: &'a mut Random,
+    random: &'a mut Rng,
     mode: RuntimeMode,
     vertices: Vec<JobVertex>,
 }
 
 /// A random job: one or two sources, up to three steps behind them.
-pub(crate) fn random_job(random: &mut Random, number: u64) -> JobSpec {
-    let mode = if random.below(2) == 0 { RuntimeMode::Streaming } else { RuntimeMode::Batch };
+pub(crate) fn random_job(random: &mut Rng, number: u64) -> JobSpec {
+    let mode = if random.u64(..2) == 0 { RuntimeMode::Streaming } else { RuntimeMode::Batch };
     let mut builder = Builder { random, mode, vertices: Vec::new() };
     let first = builder.source();
-    let mut last = match builder.random.below(3) {
+    let mut last = match builder.random.u64(..3) {
         0 => {
             let second = builder.source();
             builder.step(&[first, second])
         }
         _ => builder.step(&[first]),
     };
-    for _ in 0..builder.random.below(3) {
+    for _ in 0..builder.random.u64(..3) {
         last = builder.step(&[last]);
     }
     let vertices = builder.vertices;
@@ -71,25 +71,25 @@ pub(crate) fn random_job(random: &mut Random, number: u64) -> JobSpec {
 
 impl Builder<'_> {
     fn source(&mut self) -> usize {
-        let splits = self.random.below(10) as u32;
-        let split = |number: u32, random: &mut Random| InputSplit {
+        let splits = self.random.u64(..10) as u32;
+        let split = |number: u32, random: &mut Rng| InputSplit {
             number,
             descriptor: Vec::new(),
             description: format!("split {number}"),
-            hosts: (0..random.below(3)).map(|_| format!("host-{}", random.below(3))).collect(),
-            length: random.below(1000),
+            hosts: (0..random.u64(..3)).map(|_| format!("host-{}", random.u64(..3))).collect(),
+            length: random.u64(..1000),
         };
         let splits = (0..splits).map(|number| split(number, self.random)).collect();
-        let parallelism = 1 + self.random.below(4) as u32;
+        let parallelism = 1 + self.random.u64(..4) as u32;
         self.vertex("Source", parallelism, Some(splits), &[])
     }
 
     fn step(&mut self, producers: &[usize]) -> usize {
         let one = self.vertices[producers[0]].parallelism;
-        let (parallelism, pointwise) = match self.random.below(3) {
+        let (parallelism, pointwise) = match self.random.u64(..3) {
             0 if producers.len() == 1 => (one, Some(ShipStrategy::Forward)),
-            1 if producers.len() == 1 => (1 + self.random.below(4) as u32, Some(ShipStrategy::Rescale)),
-            _ => (1 + self.random.below(4) as u32, None),
+            1 if producers.len() == 1 => (1 + self.random.u64(..4) as u32, Some(ShipStrategy::Rescale)),
+            _ => (1 + self.random.u64(..4) as u32, None),
         };
         let edges: Vec<(usize, ShipStrategy)> =
             producers.iter().map(|producer| (*producer, pointwise.unwrap_or(ShipStrategy::Hash))).collect();
@@ -105,7 +105,7 @@ impl Builder<'_> {
     ) -> usize {
         let index = self.vertices.len();
         let inputs = edges.iter().map(|(producer, ship_strategy)| self.edge(*producer, *ship_strategy)).collect();
-        let group = if self.random.below(8) == 0 { "other" } else { "default" };
+        let group = if self.random.u64(..8) == 0 { "other" } else { "default" };
         self.vertices.push(JobVertex {
             id: JobVertexId::from_u128(index as u128 + 1),
             name: format!("{name} {index}"),
@@ -122,7 +122,7 @@ impl Builder<'_> {
     }
 
     fn edge(&mut self, producer: usize, ship_strategy: ShipStrategy) -> JobEdge {
-        let blocking = self.mode == RuntimeMode::Batch && self.random.below(2) == 0;
+        let blocking = self.mode == RuntimeMode::Batch && self.random.u64(..2) == 0;
         let result_type = if blocking { ResultPartitionType::Blocking } else { ResultPartitionType::Pipelined };
         let vertex = &mut self.vertices[producer];
         let id = IntermediateDataSetId { producer: vertex.id, index: vertex.outputs.len() as u32 };
@@ -131,12 +131,12 @@ impl Builder<'_> {
     }
 }
 
-fn configuration(random: &mut Random) -> Configuration {
+fn configuration(random: &mut Rng) -> Configuration {
     let mut configuration = Configuration::default();
     let mut set = |key: &str, value: &str| {
         configuration.set(format!("restart-strategy.{key}"), value);
     };
-    match random.below(6) {
+    match random.u64(..6) {
         0 => set("type", "none"),
         1 => {
             set("type", "exponential-delay");

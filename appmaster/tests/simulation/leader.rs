@@ -27,7 +27,7 @@ impl World {
             self.happened("tokens renewed");
             self.job_manager_event(jm::Event::DelegationTokens(TokenFile(vec![0])));
         }
-        let pause = Duration::from_millis(500 + self.chance_of_tokens.below(20_000));
+        let pause = Duration::from_millis(500 + self.chance_of_tokens.u64(..20_000));
         self.after(pause, Item::NewTokens);
     }
 

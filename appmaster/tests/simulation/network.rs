@@ -27,7 +27,7 @@ impl World {
         }
         for _ in 0..copies {
             let slowest = if self.faults_go_on() { self.profile.slowest_ms } else { 1 };
-            let pause = Duration::from_millis(1 + self.random.below(slowest));
+            let pause = Duration::from_millis(1 + self.random.u64(..slowest));
             self.after(pause, item());
         }
     }

@@ -87,7 +87,7 @@ impl World {
         }
         // In half of the runs that have a store it is a slow one.
         let slowest = if self.seed % 4 == 1 && self.faults_go_on() { 10_000 } else { 100 };
-        let pause = Duration::from_millis(1 + self.random.below(slowest));
+        let pause = Duration::from_millis(1 + self.random.u64(..slowest));
         self.after(pause, Item::Written(self.epoch, number));
     }
 
@@ -127,7 +127,7 @@ impl World {
         let Some(store) = &mut self.store else { return };
         store.held.clear();
         for (_, write) in std::mem::take(&mut store.writes) {
-            let luck = self.random.below(3);
+            let luck = self.random.u64(..3);
             self.happened(if luck == 0 { "write lost" } else { "write without a writer" });
             match write {
                 _ if luck == 0 => {}
@@ -158,13 +158,13 @@ impl World {
             // Nobody waits for this answer.
             self.deliver(jm::Event::FromClient { connection: ConnectionId(u64::MAX), number: u64::MAX, call });
         }
-        let longest = if self.random.below(3) == 0 { 10_000 } else { 200 };
-        let (now, until) = (self.now, self.random.below(longest));
+        let longest = if self.random.u64(..3) == 0 { 10_000 } else { 200 };
+        let (now, until) = (self.now, self.random.u64(..longest));
         if let Some(zombie) = self.zombie.as_mut().filter(|zombie| zombie.stopped_until.is_none()) {
             zombie.stopped_until = Some(now + Duration::from_millis(until));
             let epoch = zombie.epoch;
             self.after(Duration::from_millis(until), Item::ZombieGoesOn(epoch));
-            let end = until + 1 + self.random.below(20_000);
+            let end = until + 1 + self.random.u64(..20_000);
             self.after(Duration::from_millis(end), Item::ZombieEnds(epoch));
         }
     }
@@ -185,11 +185,11 @@ impl World {
         for (connection, peer) in links {
             // TaskManagers notice the silence by themselves.
             if matches!(peer, Peer::Client(_)) {
-                let pause = Duration::from_millis(self.random.below(40_000));
+                let pause = Duration::from_millis(self.random.u64(..40_000));
                 self.after(pause, Item::LinkLost(connection));
             }
         }
-        let pause = Duration::from_millis(100 + self.random.below(4_000));
+        let pause = Duration::from_millis(100 + self.random.u64(..4_000));
         self.after(pause, Item::JobManagerStarts);
     }
 

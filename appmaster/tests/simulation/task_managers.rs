@@ -28,7 +28,7 @@ impl World {
     }
 
     pub(crate) fn connect_later(&mut self, index: usize, life: u64) {
-        let pause = Duration::from_millis(20 + self.random.below(200));
+        let pause = Duration::from_millis(20 + self.random.u64(..200));
         self.after(pause, Item::Connect(index, life));
     }
 
@@ -113,14 +113,14 @@ impl World {
     /// A worker's `main` may do something else first, for longer than the heartbeat's time-out, or for ever.
     fn pause_before_boot(&mut self) -> Duration {
         if !self.chance(self.profile.late_worker) {
-            return Duration::from_millis(5 + self.random.below(300));
+            return Duration::from_millis(5 + self.random.u64(..300));
         }
-        if self.random.below(8) == 0 {
+        if self.random.u64(..8) == 0 {
             self.happened("worker never started");
             return Duration::from_hours(1);
         }
         self.happened("worker started late");
-        Duration::from_millis(5_000 + self.random.below(20_000))
+        Duration::from_millis(5_000 + self.random.u64(..20_000))
     }
 
     pub(crate) fn task_manager_acts(&mut self, index: usize, life: u64, action: tm::Action) {
@@ -158,11 +158,11 @@ impl World {
             tm::Action::CollectStatistics => {
                 self.task_manager_event(index, life, tm::Event::Statistics(ProcessStatistics::default()));
             }
-            tm::Action::StoreTokens { .. } if self.faults_go_on() && self.chance_of_tokens.below(5) == 0 => {
+            tm::Action::StoreTokens { .. } if self.faults_go_on() && self.chance_of_tokens.u64(..5) == 0 => {
                 self.happened("tokens not stored");
             }
             tm::Action::StoreTokens { epoch, tokens } => {
-                let pause = Duration::from_millis(1 + self.chance_of_tokens.below(100));
+                let pause = Duration::from_millis(1 + self.chance_of_tokens.u64(..100));
                 self.after(pause, Item::TokensStored(index, life, epoch, tokens.version));
             }
             tm::Action::Terminate { .. } => self.kill_task_manager(index),

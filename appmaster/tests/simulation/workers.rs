@@ -100,7 +100,7 @@ impl World {
     fn submit(&mut self, key: WorkerKey, descriptor: TaskDeploymentDescriptor) {
         let attempt = descriptor.attempt;
         let fails = self.chance(self.profile.task_failure);
-        let steps_to_failure = fails.then(|| self.random.below(6));
+        let steps_to_failure = fails.then(|| self.random.u64(..6));
         let deaf = self.chance(self.profile.deaf_task);
         let task = Task {
             descriptor,
@@ -154,10 +154,10 @@ impl World {
     }
 
     fn next_split(&mut self, key: WorkerKey, attempt: ExecutionAttemptId, request: u64, mut split: Option<InputSplit>) {
-        if self.mutation == Mutation::SplitLost && self.random.below(20) == 0 {
+        if self.mutation == Mutation::SplitLost && self.random.u64(..20) == 0 {
             split = None;
         }
-        let twice = self.mutation == Mutation::SplitTwice && self.random.below(20) == 0;
+        let twice = self.mutation == Mutation::SplitTwice && self.random.u64(..20) == 0;
         let Some(task) = self.workers.get_mut(&key).and_then(|worker| worker.tasks.get_mut(&attempt)) else { return };
         if task.stage != Stage::Asking || task.request != request {
             return;

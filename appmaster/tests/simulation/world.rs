@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
-use flink_appmaster::job_manager::random::Random;
+use fastrand::Rng;
 use flink_appmaster::job_manager::{self as jm, ClientCall, ConnectionId, JobManager};
 use flink_graph::{Configuration, ExecutionAttemptId, JobId};
 use flink_protocol::Envelope;
@@ -161,7 +161,7 @@ pub(crate) enum Item {
 
 /// The whole cluster, and its time.
 pub(crate) struct World {
-    pub(crate) random: Random,
+    pub(crate) random: Rng,
     pub(crate) profile: Profile,
     pub(crate) mutation: Mutation,
     pub(crate) clients: Vec<Client>,
@@ -188,7 +188,7 @@ pub(crate) struct World {
     pub(crate) report: Report,
     pub(crate) seed: u64,
     /// Decides about tokens alone.
-    pub(crate) chance_of_tokens: Random,
+    pub(crate) chance_of_tokens: Rng,
     /// How often the present JobManager was given tokens.
     pub(crate) tokens: u64,
 }
@@ -202,9 +202,9 @@ pub(crate) fn configuration() -> Configuration {
 
 impl World {
     pub(crate) fn new(seed: u64, mutation: Mutation, with_log: bool) -> Self {
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         let profile = random_profile(&mut random, seed);
-        let task_managers = 1 + random.below(3) as usize;
+        let task_managers = 1 + random.u64(..3) as usize;
         let mut world = Self {
             profile,
             mutation,
@@ -223,7 +223,7 @@ impl World {
             job_manager_tick: None,
             epoch: 0,
             task_managers: (0..task_managers).map(|_| None).collect(),
-            slots: 1 + random.below(4) as u32,
+            slots: 1 + random.u64(..4) as u32,
             links: BTreeMap::new(),
             next_link: 0,
             client_links: Vec::new(),
@@ -231,7 +231,7 @@ impl World {
             report: Report::empty(),
             seed,
             random,
-            chance_of_tokens: Random::new(!seed),
+            chance_of_tokens: Rng::with_seed(!seed),
             tokens: 0,
         };
         world.populate();
@@ -242,12 +242,12 @@ impl World {
         self.after(Duration::ZERO, Item::JobManagerStarts);
         (0..self.task_managers.len())
             .for_each(|index| self.after(Duration::from_millis(10), Item::TaskManagerStarts(index)));
-        for number in 0..1 + self.random.below(5) {
+        for number in 0..1 + self.random.u64(..5) {
             let spec = random_job(&mut self.random, number);
-            let cancels = self.random.below(6) == 0;
+            let cancels = self.random.u64(..6) == 0;
             self.clients.push(Client { spec, phase: Phase::Submitting, cancels, number: 0, told: None });
             self.client_links.push(None);
-            let start = Duration::from_millis(self.random.below(10_000));
+            let start = Duration::from_millis(self.random.u64(..10_000));
             self.after(start, Item::ClientTurn(number as usize));
         }
         if self.profile.fault_pause_ms > 0 {
@@ -385,7 +385,7 @@ impl World {
     }
 
     pub(crate) fn step_later(&mut self, key: WorkerKey, attempt: ExecutionAttemptId, most_ms: u64) {
-        let pause = Duration::from_millis(1 + self.random.below(most_ms));
+        let pause = Duration::from_millis(1 + self.random.u64(..most_ms));
         self.after(pause, Item::TaskStep(key, attempt));
     }
 
@@ -430,18 +430,18 @@ impl World {
 }
 
 /// Some runs are calm, some are wild.
-fn random_profile(random: &mut Random, seed: u64) -> Profile {
+fn random_profile(random: &mut Rng, seed: u64) -> Profile {
     if seed.is_multiple_of(10) {
         return Profile::default();
     }
     Profile {
-        task_failure: [0, 20, 100][random.below(3) as usize],
-        deaf_task: [0, 100][random.below(2) as usize],
-        late_worker: [0, 0, 100, 400][random.below(4) as usize],
-        lost: [0, 10, 100][random.below(3) as usize],
-        doubled: [0, 20, 200][random.below(3) as usize],
-        slowest_ms: [5, 100, 2000][random.below(3) as usize],
-        fault_pause_ms: [0, 3_000, 10_000, 30_000][random.below(4) as usize],
-        faults_end: Duration::from_secs(20 + random.below(60)),
+        task_failure: [0, 20, 100][random.u64(..3) as usize],
+        deaf_task: [0, 100][random.u64(..2) as usize],
+        late_worker: [0, 0, 100, 400][random.u64(..4) as usize],
+        lost: [0, 10, 100][random.u64(..3) as usize],
+        doubled: [0, 20, 200][random.u64(..3) as usize],
+        slowest_ms: [5, 100, 2000][random.u64(..3) as usize],
+        fault_pause_ms: [0, 3_000, 10_000, 30_000][random.u64(..4) as usize],
+        faults_end: Duration::from_secs(20 + random.u64(..60)),
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fastrand::Rng;
 use flink_appmaster::job_manager::{ClusterResources, TaskManagerUse};
 use flink_appmaster::yarn::driver::{
     Action, AllocateRequest, Allocation, CompletedContainer, Container, DriverConfig, Event, Node, Resource,
@@ -92,7 +93,7 @@ enum Due {
 
 pub(crate) struct World {
     driver: ResourceManagerDriver,
-    random: u64,
+    random: Rng,
     now: Duration,
     queue: BTreeMap<(Duration, u64), Due>,
     next: u64,
@@ -115,7 +116,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             driver: ResourceManagerDriver::new(config()),
-            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678,
+            random: Rng::with_seed(seed),
             now: Duration::ZERO,
             queue: BTreeMap::new(),
             next: 0,
@@ -134,10 +135,7 @@ impl World {
     }
 
     fn draw(&mut self, bound: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random >> 11) % bound
+        self.random.u64(..bound)
     }
 
     fn happens(&mut self, kind: &'static str, percent: u64) -> bool {

@@ -33,6 +33,7 @@ pub mod application_master;
 pub mod container_management;
 
 /// Logs of containers, as NodeManagers have them.
+#[cfg(feature = "node-logs")]
 pub mod node_logs;
 
 /// Where the ResourceManagers are.
@@ -46,6 +47,7 @@ pub use container::{Container, ContainerExit, ContainerFailure, ContainerReport,
 pub use container_management::{ContainerManagement, StartContainer};
 pub use ids::{ApplicationAttemptId, ApplicationId, ContainerId, InvalidId, NodeId};
 pub use launch::{AccessControl, ContainerLaunchContext, LocalResource, LocalResourceKind, Visibility};
+#[cfg(feature = "node-logs")]
 pub use node_logs::{NodeLog, NodeLogContent, NodeLogs, NodeLogsError};
 pub use resource::{ANY_HOST, Resource, ResourceRequest};
 pub use states::{

@@ -1,11 +1,17 @@
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
 use quick_xml::Reader;
 use quick_xml::events::Event;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::kerberos::{ANSWER_LIMIT, Context, Credential, KerberosError, KerberosLogin, Name};
@@ -21,9 +27,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// The most bytes in front of what is asked for, and of a list of logs.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 const MAX_LIST_BYTES: usize = 4 << 20;
-
-/// Bytes that are read at once.
-const PIECE: usize = 64 << 10;
 
 /// The line in front of what stands in a log.
 const BEGIN: &[u8] = b"LogContents:\n";
@@ -61,9 +64,9 @@ pub enum NodeLogsProblem {
     /// It cannot be reached, or breaks off.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// It refuses: number and words of HTTP.
+    /// It refuses.
     #[error("it answers {0}")]
-    Status(String),
+    Status(StatusCode),
     /// It answers with something else than a log.
     #[error("its answer is not understood: {0}")]
     Answer(&'static str),
@@ -92,9 +95,7 @@ impl NodeLogs {
         let listed = async {
             let mut body = match self.get(&path(container), "").await {
                 // It knows nothing of the application (503 is what it makes of that), or sends us where old ones are.
-                Err(NodeLogsProblem::Status(status))
-                    if ["307", "400", "404", "503"].iter().any(|code| status.starts_with(code)) =>
-                {
+                Err(NodeLogsProblem::Status(status)) if [307, 400, 404, 503].contains(&status.as_u16()) => {
                     return Ok(Vec::new());
                 }
                 answer => answer?,
@@ -132,28 +133,31 @@ impl NodeLogs {
         NodeLogsError { address: self.address.clone(), problem }
     }
 
-    /// Asks in HTTP 1.0: then an answer ends with its connection, and has no frames of its own.
+    /// Asks over a connection that serves nothing else.
     async fn get(&self, path: &str, query: &str) -> Result<Body> {
-        let (address, name) = (&self.address, escaped(self.user.name()));
-        let (who, proof) = match self.user.kerberos() {
-            Some(login) => (String::new(), format!("Authorization: Negotiate {}\r\n", self.ticket(login).await?)),
-            None => (format!("user.name={name}"), String::new()),
-        };
-        let query = [query, &who].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("&");
-        let request = format!(
-            "GET {path}?{query} HTTP/1.0\r\nHost: {address}\r\nAccept: application/xml, text/plain\r\n{proof}\r\n"
-        );
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
-        let mut stream = connected.map_err(|_| silent(CONNECT_TIMEOUT))??;
-        stream.write_all(request.as_bytes()).await?;
-        let mut body = Body { stream, buffer: Vec::new() };
-        let end = body.find(b"\r\n\r\n", "it is no HTTP").await?;
-        let status = status_in(&body.buffer[..end]).ok_or(NodeLogsProblem::Answer("it is no HTTP"))?;
-        if !status.starts_with("200") {
-            return Err(NodeLogsProblem::Status(status));
+        let kerberos = self.user.kerberos();
+        let who = kerberos.is_none().then(|| format!("user.name={}", escaped(self.user.name())));
+        let query = [Some(query), who.as_deref()].into_iter().flatten().filter(|part| !part.is_empty());
+        let mut request = Request::get(format!("{path}?{}", query.collect::<Vec<_>>().join("&")))
+            .header(header::HOST, &self.address)
+            .header(header::ACCEPT, "application/xml, text/plain")
+            .header(header::CONNECTION, "close");
+        if let Some(login) = kerberos {
+            request = request.header(header::AUTHORIZATION, format!("Negotiate {}", self.ticket(login).await?));
         }
-        body.buffer.drain(..end + 4);
-        Ok(body)
+        let request = request.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address)).await;
+        let stream = TokioIo::new(connected.map_err(|_| silent(CONNECT_TIMEOUT))??);
+        let (mut sender, connection) =
+            http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(stream).await.map_err(broken)?;
+        // Ends when the answer is dropped; what is wrong with it is told there.
+        tokio::spawn(connection);
+        let answer = tokio::time::timeout(SILENCE, sender.send_request(request)).await;
+        let answer = answer.map_err(|_| silent(SILENCE))?.map_err(broken)?;
+        match answer.status() {
+            StatusCode::OK => Ok(Body { incoming: answer.into_body(), buffer: Vec::new() }),
+            status => Err(NodeLogsProblem::Status(status)),
+        }
     }
 
     /// Proves who we are. The library may wait for a silent server: it does so on a thread that may be left to itself.
@@ -186,19 +190,32 @@ fn silent(limit: Duration) -> NodeLogsProblem {
     io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", limit.as_secs())).into()
 }
 
+fn broken(error: hyper::Error) -> NodeLogsProblem {
+    if error.is_parse() {
+        return NodeLogsProblem::Answer("it is no HTTP");
+    }
+    if error.is_incomplete_message() {
+        return io::Error::new(io::ErrorKind::UnexpectedEof, "it closes the connection").into();
+    }
+    // What happened is told by the error beneath.
+    let cause = error.source().map(ToString::to_string);
+    io::Error::other(cause.unwrap_or_else(|| error.to_string())).into()
+}
+
 /// What has been read of an answer, and the rest.
 #[derive(Debug)]
 struct Body {
-    stream: TcpStream,
+    incoming: Incoming,
     buffer: Vec<u8>,
 }
 
 impl Body {
     /// Reads on; false at the end.
     async fn fill(&mut self) -> Result<bool> {
-        self.buffer.reserve(PIECE);
-        let read = tokio::time::timeout(SILENCE, self.stream.read_buf(&mut self.buffer)).await;
-        Ok(read.map_err(|_| silent(SILENCE))?? > 0)
+        let frame = tokio::time::timeout(SILENCE, self.incoming.frame()).await.map_err(|_| silent(SILENCE))?;
+        let Some(frame) = frame.transpose().map_err(broken)? else { return Ok(false) };
+        self.buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        Ok(true)
     }
 
     /// Reads on until the bytes occur; where.
@@ -247,13 +264,6 @@ impl NodeLogContent {
     }
 }
 
-/// `200 OK`
-fn status_in(head: &[u8]) -> Option<String> {
-    let line = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next()?).into_owned();
-    let (version, status) = line.split_once(' ')?;
-    version.starts_with("HTTP/").then(|| status.trim().to_owned())
-}
-
 /// `LogLength:123`, among the lines in front of a log.
 fn length_in(head: &[u8]) -> Option<u64> {
     let head = String::from_utf8_lossy(head);
@@ -294,6 +304,7 @@ fn logs_in(xml: &[u8]) -> Option<Vec<NodeLog>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     const CONTAINER: &str = "container_1700000000000_0001_01_000002";
@@ -304,11 +315,13 @@ mod tests {
         let logs = NodeLogs::new(listener.local_addr().unwrap().to_string(), User::simple("ada b"));
         let answer = answer.to_owned();
         let asked = tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            let mut body = Body { stream, buffer: Vec::new() };
-            body.find(b"\r\n\r\n", "").await.unwrap();
-            body.stream.write_all(answer.as_bytes()).await.unwrap();
-            String::from_utf8(body.buffer).unwrap()
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(request).unwrap()
         });
         (logs, asked)
     }
@@ -337,7 +350,7 @@ mod tests {
         let log = |name: &str, size| NodeLog { name: name.to_owned(), size };
         assert_eq!(logs.list(container()).await.unwrap(), [log("a.err", 12), log("worker-1.log", 0)]);
         let asked = asked.await.unwrap();
-        let line = format!("GET /ws/v1/node/containers/{CONTAINER}/logs?user.name=ada%20b HTTP/1.0\r\n");
+        let line = format!("GET /ws/v1/node/containers/{CONTAINER}/logs?user.name=ada%20b HTTP/1.1\r\n");
         assert!(asked.starts_with(&line), "{asked}");
         for (answer, expected) in [("404 Not Found", true), ("401 Unauthorized", false)] {
             let (logs, _asked) = answering(&format!("HTTP/1.1 {answer}\r\n\r\n")).await;

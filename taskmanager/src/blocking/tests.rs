@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::network::{ReadOutcome, SubpartitionView};
+use fastrand::Rng;
 
 const END: &[u8] = b"end";
 
@@ -16,13 +17,6 @@ fn folder(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("blocking-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&path).unwrap();
     path
-}
-
-fn random(state: &mut u64) -> usize {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    (*state >> 8) as usize
 }
 
 fn read_all(view: &dyn SubpartitionView) -> Result<Vec<Vec<u8>>, String> {
@@ -42,18 +36,18 @@ fn read_all(view: &dyn SubpartitionView) -> Result<Vec<Vec<u8>>, String> {
 }
 
 fn written(path: &Path, seed: u64) -> (BlockingPartition, BTreeMap<u32, Vec<Vec<u8>>>) {
-    let mut state = seed | 1;
-    let subpartitions = 1 + random(&mut state) as u32 % 9;
+    let mut random = Rng::with_seed(seed);
+    let subpartitions = random.u32(1..10);
     let mut writer = BlockingPartitionWriter::create(settings(path, subpartitions, 64 << 10)).unwrap();
     let mut expected: BTreeMap<u32, Vec<Vec<u8>>> = (0..subpartitions).map(|s| (s, Vec::new())).collect();
-    for _ in 0..random(&mut state) % 400 {
-        let size = match random(&mut state) % 20 {
+    for _ in 0..random.usize(..400) {
+        let size = match random.u8(..20) {
             0 => 0,
-            1 => random(&mut state) % 300_000,
-            _ => random(&mut state) % 5_000,
+            1 => random.usize(..300_000),
+            _ => random.usize(..5_000),
         };
         let element: Vec<u8> = (0..size).map(|i| (i as u64 * 31 + seed) as u8).collect();
-        let subpartition = random(&mut state) as u32 % subpartitions;
+        let subpartition = random.u32(..subpartitions);
         writer.append(subpartition, &element).unwrap();
         expected.get_mut(&subpartition).unwrap().push(element);
     }
@@ -114,12 +108,12 @@ fn a_flipped_bit_is_an_error_with_its_place_and_never_data() {
     let path = folder.join("p");
     let (partition, expected) = written(&path, 12);
     let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
-    let mut state = 99_u64;
+    let mut random = Rng::with_seed(99);
     for _ in 0..300 {
-        let offset = random(&mut state) as u64 % partition.bytes();
+        let offset = random.u64(..partition.bytes());
         let mut byte = [0];
         file.read_exact_at(&mut byte, offset).unwrap();
-        let flipped = [byte[0] ^ (1 << (random(&mut state) % 8))];
+        let flipped = [byte[0] ^ (1 << random.u8(..8))];
         file.write_all_at(&flipped, offset).unwrap();
         let mut failures = 0;
         for (subpartition, elements) in &expected {
@@ -173,15 +167,15 @@ fn damaged_runs_of_any_kind_are_refused() {
     }
     assert_eq!(block::read_run(&run, 5, 1 << 16), Ok(120));
     assert_eq!(block::read_run(&run, 4, 1 << 16), Err(block::BlockError::OtherSubpartition));
-    let mut state = 3_u64;
+    let mut random = Rng::with_seed(3);
     for _ in 0..100_000 {
         let mut damaged = run.clone();
-        for _ in 0..1 + random(&mut state) % 3 {
-            let at = random(&mut state) % damaged.len();
-            damaged[at] ^= 1 << (random(&mut state) % 8);
+        for _ in 0..random.u8(1..4) {
+            let at = random.usize(..damaged.len());
+            damaged[at] ^= 1 << random.u8(..8);
         }
-        if random(&mut state).is_multiple_of(4) {
-            damaged.truncate(random(&mut state) % damaged.len());
+        if random.u8(..4) == 0 {
+            damaged.truncate(random.usize(..damaged.len()));
         }
         let whole_blocks = run.starts_with(&damaged);
         assert!(block::read_run(&damaged, 5, 1 << 16).is_err() || whole_blocks);

@@ -15,6 +15,7 @@ use super::endpoint::{ConnectionEndpoint, ConnectionError, ConnectionSettings, W
 use super::mailbox::Mailbox;
 use super::server::ServerConnection;
 use super::{PartitionDirectory, frame::FrameError};
+use fastrand::Rng;
 
 /// How a simulated link behaves.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +43,7 @@ pub struct SimulatedLink {
     consumer: End,
     producer: End,
     options: LinkOptions,
-    random: u64,
+    random: Rng,
     partition_listener: Wake,
 }
 
@@ -113,7 +114,7 @@ impl SimulatedLink {
             consumer: End::new(Box::new(client), decoder, client_awake),
             producer: End::new(Box::new(server), FrameDecoder::for_control(), server_awake),
             options,
-            random: options.seed,
+            random: Rng::with_seed(options.seed),
             partition_listener,
         };
         (link, mailbox)
@@ -212,13 +213,9 @@ impl SimulatedLink {
         (self.chance(limit >> bits).saturating_add(1)).try_into().unwrap_or(usize::MAX)
     }
 
-    /// A number below `limit` (splitmix64).
+    /// A number below `limit`.
     fn chance(&mut self, limit: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.random;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) % limit.max(1)
+        self.random.u64(..limit.max(1))
     }
 }
 

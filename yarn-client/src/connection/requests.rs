@@ -34,7 +34,12 @@ impl Connection {
         match tokio::time::timeout(allowed, self.exchange(body)).await {
             Ok(answer) => answer,
             Err(_) => {
-                Err(self.lost().because_text(format!("no answer within {} s (rpc.ask.timeout)", allowed.as_secs())))
+                let more = match extra.as_secs() {
+                    0 => String::new(),
+                    seconds => format!(" and {seconds} s more"),
+                };
+                let limit = allowed.as_secs();
+                Err(self.lost().because_text(format!("no answer within {limit} s (rpc.ask.timeout{more})")))
             }
         }
     }

@@ -82,7 +82,8 @@ impl RemoteRun {
         graph: &JobGraph,
     ) -> Result<std::result::Result<(), String>> {
         let request = ClientRequestBody::SubmitJob { graph: Box::new(graph.clone()), detached: !self.attached };
-        match connection.request(request).await? {
+        // The JobManager answers when graph and program are in its store, which may be a busy HDFS.
+        match connection.request_slow(request, self.cluster.patience()).await? {
             ClientResponseBody::JobSubmitSuccess(_) => Ok(Ok(())),
             ClientResponseBody::JobSubmitFailure(reason) => Ok(Err(reason)),
             _ => Err(unexpected("SubmitJob")),

@@ -8,7 +8,8 @@ use hadoop_rpc::yarn::{ApplicationReport, ApplicationState};
 use super::application::{Application, END_TIMEOUT};
 use super::orphaned_staging::{Fate, Fates};
 use crate::connection::{Cluster, Connection, unexpected};
-use crate::error::Result;
+use crate::error::{ClientError, Result};
+use crate::output;
 
 /// Longest wait for jobs to be cancelled before YARN ends an application.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(15);
@@ -26,7 +27,11 @@ impl Application {
         };
         if report.state == ApplicationState::Running && !self.is_somebody_elses(&report) {
             // Who cannot be asked to cancel is ended all the same.
-            let _ = tokio::time::timeout(CANCEL_TIMEOUT, self.cancel_jobs(configuration)).await;
+            let canceled = tokio::time::timeout(CANCEL_TIMEOUT, self.cancel_jobs(configuration)).await;
+            if let Err(reason) = canceled.unwrap_or_else(|_| Err(not_canceled_in_time())) {
+                let id = self.id();
+                output::notice(format!("{reason}\nYARN ends application {id} without its jobs having been canceled"));
+            }
         }
         self.kill(reason).await.map(Some)
     }
@@ -60,6 +65,10 @@ impl Application {
         self.staging().remove().await?;
         Ok(report)
     }
+}
+
+fn not_canceled_in_time() -> ClientError {
+    ClientError::failed(format!("they have not ended within {} s", CANCEL_TIMEOUT.as_secs()))
 }
 
 /// Asks for the jobs that run to be cancelled; gives their number.

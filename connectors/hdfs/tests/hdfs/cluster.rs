@@ -102,15 +102,9 @@ pub(crate) fn waker() -> (TaskWaker, mpsc::Receiver<()>) {
 
 /// Bytes that repeat nowhere soon.
 pub(crate) fn bytes(length: usize) -> Vec<u8> {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let words = std::iter::repeat_with(|| next().to_le_bytes()).flatten();
-    words.take(length).collect()
+    let mut bytes = vec![0; length];
+    fastrand::Rng::with_seed(1).fill(&mut bytes);
+    bytes
 }
 
 /// Has URIs of the engine served by this cluster.

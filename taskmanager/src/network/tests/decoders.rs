@@ -2,24 +2,24 @@ use super::super::frame::{ChannelFailure, Element, Failure, Frame, MAX_HELLO_BOD
 use super::super::simulated::decode_all;
 use super::*;
 
-fn sample(random: &mut Random) -> Vec<Frame> {
+fn sample(random: &mut Rng) -> Vec<Frame> {
     let mut frames = vec![Frame::Hello(settings("a worker").hello)];
-    for _ in 0..random.below(6) {
-        let channel = random.below(5) as u32;
-        let text = "é".repeat(random.below(40));
-        frames.push(match random.below(7) {
-            0 => Frame::AddCredit { channel, credit: random.next() as u32 },
+    for _ in 0..random.usize(..6) {
+        let channel = random.usize(..5) as u32;
+        let text = "é".repeat(random.usize(..40));
+        frames.push(match random.usize(..7) {
+            0 => Frame::AddCredit { channel, credit: random.u32(..) },
             1 => Frame::CancelChannel { channel },
             2 => Frame::Failure(Failure { channel, kind: ChannelFailure::NotFound, message: text }),
             3 => Frame::Ping,
             4 => {
-                let partition = partition(random.next() as u32);
+                let partition = partition(random.u32(..));
                 Frame::PartitionRequest(PartitionRequest { channel, partition, subpartition: 1, credit: 2 })
             }
             _ => {
-                let payload = Bytes::from(vec![random.next() as u8; random.below(40_000)]);
-                let (event, last) = (random.below(2) == 0, random.below(2) == 0);
-                Frame::Element(Element { channel, sequence: random.next() as u32, backlog: 1, event, last, payload })
+                let payload = Bytes::from(vec![random.u8(..); random.usize(..40_000)]);
+                let (event, last) = (random.usize(..2) == 0, random.usize(..2) == 0);
+                Frame::Element(Element { channel, sequence: random.u32(..), backlog: 1, event, last, payload })
             }
         });
     }
@@ -35,7 +35,7 @@ fn encode(frames: &[Frame]) -> Vec<u8> {
 #[test]
 fn frames_survive_any_cutting() {
     use super::super::decoder::{FrameDecoder, SegmentPool};
-    let mut random = Random(5);
+    let mut random = Rng::with_seed(5);
     let pool = Arc::new(SegmentPool::default());
     for _ in 0..300 {
         let frames = sample(&mut random);
@@ -44,8 +44,8 @@ fn frames_survive_any_cutting() {
         let mut decoded = Vec::new();
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
-            let limit = 1 << random.below(17);
-            let (piece, others) = rest.split_at((1 + random.below(limit)).min(rest.len()));
+            let limit = 1 << random.usize(..17);
+            let (piece, others) = rest.split_at((1 + random.usize(..limit)).min(rest.len()));
             rest = others;
             decoder.extend(piece);
             while let Some(frame) = decoder.next_frame().unwrap() {
@@ -91,25 +91,25 @@ fn sizes_are_checked_before_memory_is_taken() {
 
 #[test]
 fn random_and_mutated_frames_never_panic() {
-    let mut random = Random(11);
+    let mut random = Rng::with_seed(11);
     for round in 0..100_000 {
         let mut bytes = if round % 4 == 0 {
-            (0..random.below(80)).map(|_| random.next() as u8).collect()
+            (0..random.usize(..80)).map(|_| random.u8(..)).collect()
         } else {
             let hello = Frame::Hello(settings("w").hello);
             let frames =
                 [hello, Frame::AddCredit { channel: 1, credit: 2 }, Frame::CancelChannel { channel: 3 }, Frame::Ping];
             encode(&frames)
         };
-        for _ in 0..random.below(4) {
+        for _ in 0..random.usize(..4) {
             if !bytes.is_empty() {
-                let at = random.below(bytes.len());
-                bytes[at] = random.next() as u8;
+                let at = random.usize(..bytes.len());
+                bytes[at] = random.u8(..);
             }
         }
-        bytes.truncate(bytes.len() - random.below(bytes.len() / 4 + 1));
+        bytes.truncate(bytes.len() - random.usize(..bytes.len() / 4 + 1));
         let whole = decode_all(&bytes, true, bytes.len());
-        assert_eq!(whole, decode_all(&bytes, true, 1 + random.below(20)), "the cutting changes nothing");
+        assert_eq!(whole, decode_all(&bytes, true, 1 + random.usize(..20)), "the cutting changes nothing");
     }
 }
 
@@ -121,7 +121,7 @@ fn random_and_mutated_messages_never_panic() {
     use flink_protocol::wire::{decode, encode};
     use flink_protocol::worker::{FromWorker, ToWorker, WorkerMetrics};
 
-    let mut random = Random(13);
+    let mut random = Rng::with_seed(13);
     let attempt = partition(0).producer;
     let samples = [
         encode(&ToWorker::FailTask { attempt, reason: "because".to_owned() }).unwrap(),
@@ -132,11 +132,11 @@ fn random_and_mutated_messages_never_panic() {
     ];
     for round in 0..100_000 {
         let mut bytes = samples[round % samples.len()].clone();
-        for _ in 0..1 + random.below(4) {
-            let at = random.below(bytes.len());
-            bytes[at] = random.next() as u8;
+        for _ in 0..1 + random.usize(..4) {
+            let at = random.usize(..bytes.len());
+            bytes[at] = random.u8(..);
         }
-        bytes.truncate(bytes.len() - random.below(bytes.len() / 4 + 1));
+        bytes.truncate(bytes.len() - random.usize(..bytes.len() / 4 + 1));
         drop(decode::<ToWorker>(&bytes));
         drop(decode::<FromWorker>(&bytes));
         drop(decode::<ToTaskManager>(&bytes));

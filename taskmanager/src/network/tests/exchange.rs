@@ -21,18 +21,18 @@ struct Channel {
 }
 
 impl Channel {
-    fn new(number: u32, random: &mut Random, largest: usize) -> Self {
-        let count = random.below(60);
+    fn new(number: u32, random: &mut Rng, largest: usize) -> Self {
+        let count = random.usize(..60);
         let mut to_push: VecDeque<Item> = (0..count).map(|_| item(random, largest)).collect();
         to_push.push_back(Item::Last(bytes(random, 9)));
         let expected = to_push.iter().map(content).collect();
-        let credit = 1 + random.below(6) as u32;
+        let credit = 1 + random.usize(..6) as u32;
         let (queue, inbox) = (Arc::default(), Arc::default());
         Self { number, to_push, expected, queue, inbox, handle: None, credit, taken: 0, added: false }
     }
 
-    fn act(&mut self, random: &mut Random, world: &World<'_>) {
-        match random.below(8) {
+    fn act(&mut self, random: &mut Rng, world: &World<'_>) {
+        match random.usize(..8) {
             0 if !self.added => {
                 self.added = true;
                 world.directory.add(partition(self.number), 2, &self.queue);
@@ -79,20 +79,20 @@ struct World<'a> {
     mailbox: &'a Arc<Mailbox>,
 }
 
-fn bytes(random: &mut Random, size: usize) -> Vec<u8> {
-    let first = random.next();
+fn bytes(random: &mut Rng, size: usize) -> Vec<u8> {
+    let first = random.u64(..);
     (0..size).map(|index| (first >> (index % 8)) as u8 ^ index as u8).collect()
 }
 
-fn item(random: &mut Random, largest: usize) -> Item {
-    let size = match random.below(30) {
-        0 => largest / 2 + random.below(largest / 2),
-        1..=9 => random.below(largest / 10),
+fn item(random: &mut Rng, largest: usize) -> Item {
+    let size = match random.usize(..30) {
+        0 => largest / 2 + random.usize(..largest / 2),
+        1..=9 => random.usize(..largest / 10),
         10 => 0,
-        _ => random.below(300),
+        _ => random.usize(..300),
     };
     let content = bytes(random, size);
-    if random.below(5) == 0 { Item::Event(content) } else { Item::Data(content) }
+    if random.usize(..5) == 0 { Item::Event(content) } else { Item::Data(content) }
 }
 
 fn content(item: &Item) -> Vec<u8> {
@@ -120,20 +120,20 @@ fn link(directory: &Arc<Directory>, seed: u64) -> (SimulatedLink, Arc<Mailbox>) 
 
 /// Runs one seed to its end; gives the virtual time and the bytes that were encoded at most at once.
 fn run(seed: u64) -> (Duration, usize) {
-    let mut random = Random(seed ^ 0xdead_beef);
+    let mut random = Rng::with_seed(seed ^ 0xdead_beef);
     let directory = Arc::new(Directory::default());
     let (mut link, mailbox) = link(&directory, seed);
     // What a slow link carries is smaller, so that the run ends.
     let largest = (max_piece(seed) * 64).clamp(400, 350_000);
     let mut channels: Vec<Channel> =
-        (0..1 + random.below(7) as u32).map(|number| Channel::new(number, &mut random, largest)).collect();
+        (0..1 + random.usize(..7) as u32).map(|number| Channel::new(number, &mut random, largest)).collect();
     let mut now = Duration::ZERO;
     let mut idle_steps = 0;
     while !channels.iter().all(Channel::is_done) {
         let progress = link.step(now).unwrap();
         idle_steps = if progress { 0 } else { idle_steps + 1 };
-        for _ in 0..random.below(4) {
-            let index = random.below(channels.len());
+        for _ in 0..random.usize(..4) {
+            let index = random.usize(..channels.len());
             channels[index].act(&mut random, &World { directory: &directory, link: &link, mailbox: &mailbox });
         }
         if !progress {
@@ -167,7 +167,7 @@ fn the_same_seed_gives_the_same_run() {
 #[test]
 fn a_cut_connection_fails_every_channel_once_on_both_sides() {
     for seed in 0..100 {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let directory = Arc::new(Directory::default());
         let (mut link, mailbox) = link(&directory, seed);
         let queue = Arc::new(Queue::default());
@@ -176,7 +176,7 @@ fn a_cut_connection_fails_every_channel_once_on_both_sides() {
         let (inbox, late) = (Arc::new(Inbox::default()), Arc::new(Inbox::default()));
         let _handle = mailbox.open_channel(partition(0), 2, 2, inbox.clone()).unwrap();
         let mut now = Duration::ZERO;
-        for _ in 0..random.below(60) {
+        for _ in 0..random.usize(..60) {
             link.step(now).unwrap();
             now = now.max(link.next_event().min(now + Duration::from_millis(1)));
         }

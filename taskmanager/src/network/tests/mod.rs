@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use fastrand::Rng;
 use flink_graph::{ExecutionAttemptId, JobId, JobVertexId, PartitionId};
 use flink_protocol::task_manager::TaskFailure;
 
@@ -33,23 +34,6 @@ fn partition(number: u32) -> PartitionId {
 
 fn settings(worker: &str) -> ConnectionSettings {
     ConnectionSettings::new(Hello { job: JOB, epoch: 3, worker: worker.to_owned() })
-}
-
-/// splitmix64
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
