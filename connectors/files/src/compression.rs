@@ -1,10 +1,16 @@
 //! gzip, zstd and bzip2, unpacked as they are read: memory does not depend on how well a file was packed.
 //!
 //! Unpacking takes what the format asks for: gzip 40 KiB, bzip2 up to 4 MiB, zstd the window that the file was packed
-//! with, usually 1 to 8 MiB; more than 128 MiB (`zstd --ultra --long=28` and above) is refused.
+//! with, usually 1 to 8 MiB; more than 128 MiB (`zstd --ultra --long=28` and above) is refused. bzip2 can be read from the
+//! middle ([`BlockUnpacking`]), the others only from the beginning ([`Unpacking`]).
 
 /// One step of unpacking, whatever the format.
 mod codec;
+
+/// Some blocks of a bzip2 file, read without those before them.
+mod blocks;
+
+pub use blocks::BlockUnpacking;
 
 use flink_api::TaskWaker;
 
@@ -39,6 +45,12 @@ impl Compression {
             "bz2" | "bzip2" => Some(Self::Bzip2),
             _ => None,
         }
+    }
+
+    /// Whether several can read a file, each a part of it.
+    #[must_use]
+    pub fn is_splittable(self) -> bool {
+        self == Self::Bzip2
     }
 
     /// Its name, for people.

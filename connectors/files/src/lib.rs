@@ -13,7 +13,7 @@ pub mod file_system;
 /// Inputs: files, folders and patterns, and how files are cut into splits.
 pub mod split;
 
-/// gzip, zstd and bzip2, unpacked as they are read.
+/// gzip, zstd and bzip2, unpacked as they are read; bzip2 also from the middle.
 pub mod compression;
 
 /// Lines of a split, without an allocation for each.

@@ -4,6 +4,9 @@
 //! there for UTF-8 at once (such bytes are a *region*), and then cuts the region into lines. A line that is longer than
 //! the block makes the block grow, up to the longest line allowed.
 
+/// What the lines of a split are found in.
+mod content;
+
 /// Cutting a region into lines.
 mod region;
 
@@ -11,9 +14,9 @@ use std::ops::ControlFlow;
 
 use flink_api::TaskWaker;
 
-use crate::compression::{Compression, Unpacking};
-use crate::file_system::{self, FileError, FileUri, OpenOptions, ReadHandle, ReadPoll};
+use crate::file_system::{FileError, ReadPoll};
 use crate::split::FileSplit;
+use content::{Content, Opened};
 use region::{Checked, Region, Stop};
 
 /// Bytes read at once: small enough to stay in the second level cache, large enough for the system call not to matter.
@@ -79,7 +82,8 @@ enum Phase {
 /// Reads the lines of one split after another, with one buffer for all of them.
 ///
 /// A line belongs to the split in which its first byte lies, as in Hadoop and Flink: the reader of a split goes over its
-/// end to finish the last line, and the reader of the next split begins behind that. Lines end with `\n` or `\r\n`; the
+/// end to finish the last line, and the reader of the next split begins behind that. A split of a bzip2 file has the blocks
+/// that begin in it; a line that begins with the first byte of a block belongs to the split before. Lines end with `\n` or `\r\n`; the
 /// last one need not. A byte order mark at the beginning of a file is left out.
 ///
 /// ```
@@ -104,7 +108,7 @@ pub struct TextLineSplitReader {
     waker: TaskWaker,
     phase: Phase,
     uri: String,
-    file: Option<Box<dyn ReadHandle>>,
+    content: Option<Content>,
     /// Lines that begin here or behind belong to others.
     end: u64,
     /// Length that the file must have; none for an archive, whose content has any length.
@@ -135,7 +139,7 @@ impl TextLineSplitReader {
             waker,
             phase: Phase::Idle,
             uri: String::new(),
-            file: None,
+            content: None,
             end: 0,
             file_length: None,
             buffer: vec![0; options.block_size],
@@ -156,24 +160,10 @@ impl TextLineSplitReader {
     /// The file cannot be opened, or was changed since the split was made.
     pub fn start_split(&mut self, split: FileSplit) -> Result<(), FileError> {
         self.finish_split();
-        let uri = FileUri::parse(&split.uri)?;
-        let compression = Compression::of(uri.name());
-        // One byte earlier: a line end there means that the split begins with a line of its own.
-        let offset = if compression.is_some() { 0 } else { split.offset.saturating_sub(1) };
-        // The last line goes on behind the split, mostly not far.
-        let expected = compression.is_none().then(|| split.end().saturating_add(TAIL_SIZE).saturating_sub(offset));
-        let options = OpenOptions { offset, version: Some(split.version()), expected };
-        let file = file_system::of(&uri)?.open(&uri, options)?;
-        self.phase = if split.offset > 0 && compression.is_none() { Phase::Skipping } else { Phase::Reading };
-        self.base = offset;
-        (self.end, self.file_length) = match compression {
-            Some(_) => (u64::MAX, None),
-            None => (split.end().min(split.file_length), Some(split.file_length)),
-        };
-        self.file = Some(match compression {
-            Some(compression) => Box::new(Unpacking::new(file, &split.uri, compression)),
-            None => file,
-        });
+        let opened = Opened::new(&split)?;
+        self.phase = if opened.begins_within_line { Phase::Skipping } else { Phase::Reading };
+        (self.base, self.end, self.file_length) = (opened.base, opened.end, opened.file_length);
+        self.content = Some(opened.content);
         self.uri = split.uri;
         Ok(())
     }
@@ -328,8 +318,10 @@ impl TextLineSplitReader {
             self.file_ended = true;
             return Ok(false);
         }
-        let Some(file) = &mut self.file else { return Ok(false) };
-        match file.poll_read(&mut self.buffer[self.filled..end], &self.waker)? {
+        let Some(content) = &mut self.content else { return Ok(false) };
+        let poll = content.poll_read(&mut self.buffer[self.filled..end], &self.waker)?;
+        self.end = content.end().unwrap_or(self.end);
+        match poll {
             ReadPoll::Read(count) => self.filled += count,
             ReadPoll::Pending => return Ok(true),
             ReadPoll::End if self.file_length.is_some() => return Err(self.cut_off()),
@@ -370,21 +362,25 @@ impl TextLineSplitReader {
 
     fn finish_split(&mut self) {
         self.phase = Phase::Idle;
-        self.file = None;
+        self.content = None;
         self.file_ended = false;
         (self.next, self.region_end, self.searched, self.filled) = (0, 0, 0, 0);
     }
 
     fn line_too_long(&self, begin: usize) -> FileError {
         let offset = self.base + begin as u64;
-        FileError::LineTooLong { uri: self.uri.clone(), offset, limit: self.options.max_line_length }
+        FileError::LineTooLong { uri: self.shown_uri(), offset, limit: self.options.max_line_length }
     }
 
     fn invalid_utf8(&self) -> FileError {
         let bytes = &self.buffer[self.next..self.region_end];
         let at = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), |_| 0);
         let byte = bytes.get(at).copied().unwrap_or_default();
-        FileError::InvalidUtf8 { uri: self.uri.clone(), offset: self.position() + at as u64, byte }
+        FileError::InvalidUtf8 { uri: self.shown_uri(), offset: self.position() + at as u64, byte }
+    }
+
+    fn shown_uri(&self) -> String {
+        self.content.as_ref().map_or_else(|| self.uri.clone(), |content| content.shown(&self.uri))
     }
 
     fn cut_off(&self) -> FileError {

@@ -40,6 +40,12 @@ impl FileSplit {
         self.offset.saturating_add(self.length)
     }
 
+    /// Whether there is nothing of the file outside of it.
+    #[must_use]
+    pub fn is_whole_file(&self) -> bool {
+        self.offset == 0 && self.length >= self.file_length
+    }
+
     /// What the file must still be when it is read.
     #[must_use]
     pub fn version(&self) -> FileVersion {

@@ -18,7 +18,8 @@ const LINES_PER_POLL: usize = 1000;
 /// Emits the lines of text files, each as a record, without their line ends.
 ///
 /// The input is a file, a folder, a pattern, or a list of them: see [`expand`]. Large files are read by several subtasks
-/// at once; files packed with gzip, zstd or bzip2 are known by their endings and read by one subtask each.
+/// at once, also those packed with bzip2; files packed with gzip or zstd are read by one subtask each. How a file is packed
+/// is told by its ending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextFileSource {
     input: String,

@@ -8,7 +8,7 @@ pub use flink_files::{InvalidUtf8, SKIPPED_LINES, TextFileSink, TextFileSource, 
 /// Text files as sources.
 pub trait FileSources {
     /// The lines of a file, of the files of a folder, or of the files that match a pattern; `.gz`, `.zst` and `.bz2` are unpacked.
-    /// [`TextFileSource`] has more settings.
+    /// A `.gz` or `.zst` is read by one subtask, all others by several where they are large. [`TextFileSource`] has more settings.
     fn read_text_file(&self, input: &str) -> DataStream<String, FromSource<TextFileSource>>;
 }
 

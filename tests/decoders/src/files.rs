@@ -11,19 +11,19 @@ use flink_files::split::{CutOptions, cut};
 use flink_files::{FileSplit, InvalidUtf8, LineStatus, TextLineSplitReader, TextOptions};
 
 /// Longest line that is read here; also the bound on what an archive may unpack to in one line.
-const MAX_LINE_LENGTH: usize = 1 << 16;
+pub(crate) const MAX_LINE_LENGTH: usize = 1 << 16;
 
 /// Lines that are taken from one archive; a bomb goes on behind them.
-const MAX_LINES: usize = 1 << 16;
+pub(crate) const MAX_LINES: usize = 1 << 16;
 
 /// Files in memory, under `hostile:/NAME`, handed out in pieces of any size with pauses between.
 #[derive(Default)]
-struct Memory(Mutex<BTreeMap<String, MemoryFile>>);
+pub(crate) struct Memory(Mutex<BTreeMap<String, MemoryFile>>);
 
 /// What a file holds, and how much of it is read at once.
 type MemoryFile = (Arc<[u8]>, usize);
 
-static FILES: Memory = Memory(Mutex::new(BTreeMap::new()));
+pub(crate) static FILES: Memory = Memory(Mutex::new(BTreeMap::new()));
 
 /// The registry wants to own what it serves.
 struct Served;
@@ -34,7 +34,7 @@ fn refuse<T>(uri: &FileUri) -> Result<T, FileError> {
 
 impl Memory {
     /// Puts a file there for this thread.
-    fn put(&self, name: &str, content: &[u8], piece: usize) -> FileSplit {
+    pub(crate) fn put(&self, name: &str, content: &[u8], piece: usize) -> FileSplit {
         static REGISTERED: Once = Once::new();
         REGISTERED.call_once(|| register("hostile", Arc::new(Served)));
         let path = format!("/{:?}/{name}", std::thread::current().id()).replace(['(', ')'], "-");
@@ -109,7 +109,11 @@ impl ReadHandle for Reading {
     }
 }
 
-fn read(reader: &mut TextLineSplitReader, split: FileSplit, lines: &mut Vec<String>) -> Result<(), FileError> {
+pub(crate) fn read(
+    reader: &mut TextLineSplitReader,
+    split: FileSplit,
+    lines: &mut Vec<String>,
+) -> Result<(), FileError> {
     reader.start_split(split)?;
     while lines.len() < MAX_LINES {
         if reader.for_each_line(7, |line| lines.push(line.to_owned()))? == LineStatus::SplitFinished {

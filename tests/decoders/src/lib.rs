@@ -22,6 +22,9 @@ pub mod records;
 /// Text files: lines in splits, archives, URIs and patterns.
 pub mod files;
 
+/// Archives that several read, each a part.
+pub mod archive_splits;
+
 /// What the command reads: configuration, the record of a cluster, logs that YARN has aggregated, programs.
 pub mod client;
 
@@ -55,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "input_splits", run: files::splits, seeds: files::split_seeds },
     Target { name: "lines", run: files::lines, seeds: files::line_seeds },
     Target { name: "archives", run: files::archives, seeds: files::archive_seeds },
+    Target { name: "archive_splits", run: archive_splits::archive_splits, seeds: archive_splits::seeds },
     Target { name: "inputs", run: files::inputs, seeds: files::input_seeds },
     Target { name: "configuration_file", run: client::configuration, seeds: client::configuration_seeds },
     Target { name: "cluster_record", run: client::cluster_record, seeds: client::cluster_record_seeds },

@@ -102,7 +102,7 @@ macro_rules! check_each {
 
 check_each! {
     transport_frames transport_greeting certificates tokens control_messages plan_files network_frames blocking_blocks
-    records input_splits lines archives inputs configuration_file cluster_record aggregated_logs programs rest_requests
+    records input_splits lines archives archive_splits inputs configuration_file cluster_record aggregated_logs programs rest_requests
     hadoop_configuration hadoop_credentials hadoop_frames hadoop_sasl hadoop_answers
 }
 

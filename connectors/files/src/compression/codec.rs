@@ -50,7 +50,8 @@ fn gzip_step(gzip: &mut flate2::Decompress, input: &[u8], output: &mut [u8]) -> 
     step(before, (gzip.total_in(), gzip.total_out()), status == flate2::Status::StreamEnd)
 }
 
-fn bzip2_step(bzip2: &mut bzip2::Decompress, input: &[u8], output: &mut [u8]) -> Result<Step, String> {
+/// One step of bzip2; the error is the reason, for people.
+pub(super) fn bzip2_step(bzip2: &mut bzip2::Decompress, input: &[u8], output: &mut [u8]) -> Result<Step, String> {
     let before = (bzip2.total_in(), bzip2.total_out());
     let status = bzip2.decompress(input, output).map_err(|error| match error {
         bzip2::Error::Data => "a checksum or a block is wrong".to_owned(),

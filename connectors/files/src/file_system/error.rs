@@ -82,7 +82,7 @@ pub enum FileError {
     LineTooLong {
         /// The path.
         uri: String,
-        /// Where the line begins, in the unpacked text.
+        /// Where the line begins, in the unpacked text; from where on is said with the path, unless from the beginning.
         offset: u64,
         /// Longest line allowed.
         limit: usize,
@@ -95,7 +95,8 @@ pub enum FileError {
     InvalidUtf8 {
         /// The path.
         uri: String,
-        /// Where the first wrong byte is, in the unpacked text.
+        /// Where the first wrong byte is, in the unpacked text; from where on is said with the path, unless from the
+        /// beginning.
         offset: u64,
         /// That byte.
         byte: u8,
@@ -107,7 +108,7 @@ pub enum FileError {
         uri: String,
         /// gzip, zstd or bzip2.
         format: &'static str,
-        /// How far the archive could be read.
+        /// How far the archive could be read; the beginning of the block where blocks are read one by one.
         offset: u64,
         /// What is wrong.
         reason: String,

@@ -31,7 +31,7 @@ pub struct CutOptions {
 }
 
 /// Cuts files into splits of about one size, which do not reach over the border of two blocks. Empty files give none, and
-/// an archive gives one, since its parts cannot be unpacked alone.
+/// an archive gives one where its parts cannot be unpacked alone.
 ///
 /// # Errors
 /// There would be too many, or the blocks of a file cannot be found out.
@@ -58,7 +58,7 @@ fn split_size(files: &[FileStatus], options: CutOptions) -> u64 {
 
 fn cut_file(file: &FileStatus, size: u64, splits: &mut Vec<SourceSplit<FileSplit>>) -> Result<(), FileError> {
     let blocks = file_system::of(&file.uri)?.block_locations(file)?;
-    if Compression::of(file.uri.name()).is_some() {
+    if Compression::of(file.uri.name()).is_some_and(|compression| !compression.is_splittable()) {
         splits.push(split_of(file, 0..file.version.length, &blocks));
         return Ok(());
     }
@@ -150,6 +150,7 @@ mod tests {
         assert_eq!(lengths(&[file("a", 3 * MIB)], 64 * MIB, 2), [MIB, MIB, MIB]);
         assert_eq!(lengths(&[file("a", 3 * MIB)], MIB / 2, 1).len(), 6);
         assert_eq!(lengths(&[file("a.gz", 300 * MIB), file("b.ZST", 5), file("c.bz2", MIB)], MIB, 8).len(), 3);
+        assert_eq!(lengths(&[file("a.gz", 3 * MIB), file("c.bz2", 3 * MIB)], MIB, 8), [3 * MIB, MIB, MIB, MIB]);
         assert_eq!(lengths(&[file("a", 7), file("b", 0), file("c", 9)], 64 * MIB, 2), [7, 9]);
         assert_eq!(lengths(&[file("a", 5)], 1, 1), [1; 5]);
         assert_eq!(lengths(&[file("a", 5)], 0, 1), [1; 5]);

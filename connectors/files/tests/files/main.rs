@@ -5,6 +5,9 @@
 /// Archives: members, truncation, damage.
 mod archives;
 
+/// Splits of bzip2 files, against the whole file.
+mod blocks;
+
 /// Inputs: folders, patterns, hidden files.
 mod inputs;
 

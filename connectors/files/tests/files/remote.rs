@@ -115,7 +115,23 @@ fn data_that_comes_late_and_in_small_pieces_gives_the_same_lines() {
         let (found, waits) = lines("late", "text.gz", Remote { content: members, piece }, 1);
         assert_eq!(found[..60], expected, "gzip in pieces of {piece}");
         assert!(found[60..] == ["end"] && waits > 0);
+        for parts in [1, 2, 5, 40] {
+            let blocks = Remote { content: bzip2(&text), piece };
+            let (found, waits) = lines("late", "text.bz2", blocks, parts);
+            assert_eq!(found, expected, "bzip2 in pieces of {piece}, {parts} splits");
+            assert!(waits > 0);
+        }
     }
+}
+
+/// In blocks of some lines.
+fn bzip2(text: &str) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    for block in text.as_bytes().chunks(300) {
+        encoder.write_all(block).unwrap();
+        encoder.flush().unwrap();
+    }
+    encoder.finish().unwrap()
 }
 
 fn gzip(content: &[u8]) -> Vec<u8> {
