@@ -34,6 +34,8 @@ use window::Window;
 /// Bytes of `BZh9` in front of the first block.
 const HEADER_SIZE: usize = 4;
 
+const MARK_SIZE: usize = MARK_BITS as usize / 8;
+
 /// Bits of the mark and the checksum at the end of a stream, which goes on to the end of a byte.
 const FOOTER_BITS: u64 = 80;
 
@@ -45,8 +47,6 @@ const MAX_FALSE_MARKS: u32 = 16;
 
 /// Pieces of the file that are gone through without a result before the task gets a chance to do something else.
 const MAX_READS: u32 = 64;
-
-const NOT_BZIP2: &str = "it does not begin as bzip2 data does";
 
 /// Where in the file the reading is. Places are bits where blocks are concerned, and bytes elsewhere.
 enum State {
@@ -156,26 +156,18 @@ impl BlockUnpacking {
 
     fn begin_stream(&mut self, at: u64) -> Transition {
         self.window.forget(at);
-        let (bytes, has_ended) = (self.window.bytes_from(at), self.window.has_ended());
-        match bytes.split_at_checked(HEADER_SIZE) {
-            Some((header, rest)) => {
-                if at > 0 && header[0] == 0 {
-                    return Ok((State::Padding(at), Step::Changed));
-                }
-                if !is_header(header) {
-                    return Err(self.damaged(at, NOT_BZIP2));
-                }
-                if rest.len() as u64 * 8 >= MARK_BITS {
-                    return self.begin_blocks(at);
-                }
-            }
-            None if !has_ended => {}
-            None if bytes.is_empty() && self.window.end() == at => return Ok((State::Ended, Step::Ended)),
-            None if at > 0 && bytes.first() == Some(&0) => return Ok((State::Padding(at), Step::Changed)),
-            None if !b"BZh".starts_with(bytes) => return Err(self.damaged(at, NOT_BZIP2)),
-            None => {}
+        let bytes = self.window.bytes_from(at);
+        let is_enough = bytes.len() >= HEADER_SIZE + MARK_SIZE;
+        if !is_enough && !self.window.has_ended() {
+            return Ok((State::BetweenStreams(at), Step::NeedsInput));
         }
-        if has_ended { Err(self.cut_off()) } else { Ok((State::BetweenStreams(at), Step::NeedsInput)) }
+        match &bytes[..bytes.len().min(HEADER_SIZE)] {
+            [] if self.window.end() == at => Ok((State::Ended, Step::Ended)),
+            [0, ..] if at > 0 => Ok((State::Padding(at), Step::Changed)),
+            [b'B', b'Z', b'h', b'1'..=b'9'] if is_enough => self.begin_blocks(at),
+            [] | [b'B'] | [b'B', b'Z'] | [b'B', b'Z', b'h'] | [b'B', b'Z', b'h', b'1'..=b'9'] => Err(self.cut_off()),
+            _ => Err(self.damaged(at, "it does not begin as bzip2 data does")),
+        }
     }
 
     /// Goes on behind the header at a byte.
@@ -282,10 +274,6 @@ impl ReadHandle for BlockUnpacking {
             }
         }
     }
-}
-
-fn is_header(bytes: &[u8]) -> bool {
-    matches!(bytes, [b'B', b'Z', b'h', b'1'..=b'9'])
 }
 
 /// Goes on behind the footer at a bit.

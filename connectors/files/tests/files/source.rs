@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::time::Duration;
 
 use flink_api::source::{EnumeratorContext, ReaderContext, ReaderStatus, Source, SourceReader};
@@ -72,6 +73,28 @@ fn the_source_emits_the_lines_of_all_files() {
     let source = TextFileSource::new("in/*.txt");
     assert!(splits(&source, &configuration).unwrap().len() > 90);
     assert_eq!(run(&source, &configuration).unwrap().0, text);
+}
+
+#[test]
+fn a_bzip2_file_is_read_in_splits_and_a_gzip_file_is_not() {
+    let folder = tempdir().unwrap();
+    let text: Vec<String> = (0..10_000).map(|i| format!("line {i}")).collect();
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for lines in text.chunks(500) {
+        let block = lines.join("\n") + "\n";
+        bzip2.write_all(block.as_bytes()).unwrap();
+        bzip2.flush().unwrap();
+        gzip.write_all(block.as_bytes()).unwrap();
+    }
+    write(&folder.path().join("a.bz2"), bzip2.finish().unwrap());
+    write(&folder.path().join("a.gz"), gzip.finish().unwrap());
+    let configuration = Configuration::default();
+    for (name, parts) in [("a.bz2", 10..100), ("a.gz", 1..2)] {
+        let source = TextFileSource::new(folder.path().join(name).to_str().unwrap()).split_size(1000);
+        assert!(parts.contains(&splits(&source, &configuration).unwrap().len()), "{name}");
+        assert_eq!(run(&source, &configuration).unwrap().0, text, "{name}");
+    }
 }
 
 #[test]

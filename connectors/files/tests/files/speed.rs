@@ -1,11 +1,14 @@
-use std::time::Duration;
+use std::io::Write;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use flink_api::sink::{Sink, SinkContext, SinkWriter};
-use flink_files::{LineStatus, TextFileSink, TextOptions};
+use flink_files::{FileSplit, LineStatus, TextFileSink, TextOptions};
 use flink_graph::{Configuration, JobId};
 use tempfile::tempdir;
 
-use super::{reader, whole, write};
+use super::{reader, split, whole, write};
 
 /// CPU time of this thread so far.
 fn cpu_time() -> Duration {
@@ -66,5 +69,72 @@ fn lines_written() {
             writer.write(line.as_str()).unwrap();
         }
         println!("written: {:.2} GB per CPU second", 0.3 / (cpu_time() - begin).as_secs_f64());
+    }
+}
+
+/// CPU time of this process so far.
+fn process_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+}
+
+/// Takes splits from a common list until there are none, as subtasks do; gives the lines and their bytes.
+fn read_splits(splits: &Mutex<Vec<FileSplit>>) -> (u64, usize) {
+    let mut reader = reader(TextOptions::default());
+    let (mut lines, mut bytes) = (0, 0);
+    loop {
+        let Some(split) = splits.lock().unwrap().pop() else { return (lines, bytes) };
+        reader.start_split(split).unwrap();
+        let mut count = |line: &str| {
+            lines += 1;
+            bytes += line.len() + 1;
+        };
+        while reader.for_each_line(1000, &mut count).unwrap() != LineStatus::SplitFinished {}
+    }
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release -p flink-files -- --ignored --nocapture speed"]
+fn lines_unpacked_by_several() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("text.bz2");
+    let mut number = 7_u64;
+    let mut below = |bound: usize| {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(number >> 40).unwrap() % bound
+    };
+    let word = |below: &mut dyn FnMut(usize) -> usize| -> String {
+        (0..3 + below(6)).map(|_| char::from(b"etaoinshrdlu"[below(12)])).collect()
+    };
+    let words: Vec<String> = (0..5000).map(|_| word(&mut below)).collect();
+    let mut text = String::new();
+    while text.len() < 100_000_000 {
+        // Some words are more frequent than others.
+        let bound = 1 + below(5000);
+        text += &words[below(bound)];
+        text.push(if below(10) == 0 { '\n' } else { ' ' });
+    }
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    encoder.write_all(text.as_bytes()).unwrap();
+    write(&path, encoder.finish().unwrap());
+    let file = whole(&path);
+    println!("{} MB, packed to {} MB", text.len() / 1_000_000, file.length / 1_000_000);
+    let sizes = [(1, file.length), (1, 1 << 20), (1, 4 << 20), (2, 1 << 20), (2, 4 << 20)];
+    for (threads, size) in sizes {
+        let offsets = (0..file.length).step_by(usize::try_from(size).unwrap());
+        let splits = offsets.map(|offset| split(&path, offset, size.min(file.length - offset)));
+        let splits: Vec<FileSplit> = splits.collect();
+        let count = splits.len();
+        let splits = Mutex::new(splits);
+        let (began, begin) = (Instant::now(), process_cpu_time());
+        let (lines, bytes) = thread::scope(|scope| {
+            let readers: Vec<_> = (0..threads).map(|_| scope.spawn(|| read_splits(&splits))).collect();
+            let counts = readers.into_iter().map(|reader| reader.join().unwrap());
+            counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
+        });
+        let (wall, cpu) = (began.elapsed(), process_cpu_time() - begin);
+        println!("{threads} threads, {count} splits: {wall:.2?}, {cpu:.2?} of CPU");
+        assert_eq!(lines, text.lines().count() as u64);
+        assert_eq!(bytes, text.trim_end_matches('\n').len() + 1);
     }
 }
