@@ -2,6 +2,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use fastrand::Rng;
 use flink_files::file_system::FileError;
 use flink_files::{FileSplit, InvalidUtf8, TextOptions};
 use tempfile::tempdir;
@@ -54,18 +55,9 @@ fn check(path: &Path, sizes: impl Iterator<Item = u64>, block_size: usize) {
     }
 }
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % bound
-    }
-
-    /// Text that is not packed to much less than half.
-    fn text(&mut self, length: usize) -> String {
-        (0..length).map(|_| char::from(b'!' + u8::try_from(self.below(90)).unwrap())).collect()
-    }
+/// Text that is not packed to much less than half.
+fn text(random: &mut Rng, length: usize) -> String {
+    (0..length).map(|_| random.char('!'..='z')).collect()
 }
 
 /// Where marks of blocks begin in a file, in bits.
@@ -111,19 +103,19 @@ fn small_blocks_in_splits_of_every_size() {
 fn random_blocks_in_random_splits() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("text.bz2");
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Rng::with_seed(0x9e37_79b9_7f4a_7c15);
     for _ in 0..60 {
         let pieces = ["\n", "\n", "\r\n", "\r", "a", "bc", "ä", "€", "😀", "some words in a row", "\n\n"];
         let mut packed = Vec::new();
-        for _ in 0..random.below(4) {
-            let blocks: Vec<String> = (0..random.below(8))
-                .map(|_| (0..random.below(30)).map(|_| pieces[random.below(pieces.len())]).collect())
+        for _ in 0..random.usize(..4) {
+            let blocks: Vec<String> = (0..random.usize(..8))
+                .map(|_| (0..random.usize(..30)).map(|_| pieces[random.usize(..pieces.len())]).collect())
                 .collect();
             packed.extend(stream(&blocks.iter().map(|block| block.as_bytes()).collect::<Vec<_>>()));
         }
         write(&path, &packed);
-        let sizes: Vec<u64> = (0..8).map(|_| 1 + random.below(packed.len() + 3) as u64).collect();
-        check(&path, sizes.into_iter(), 16 + random.below(100));
+        let sizes: Vec<u64> = (0..8).map(|_| random.u64(1..packed.len() as u64 + 4)).collect();
+        check(&path, sizes.into_iter(), random.usize(16..116));
     }
 }
 
@@ -131,17 +123,17 @@ fn random_blocks_in_random_splits() {
 fn full_blocks_in_splits() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("text.bz2");
-    let mut random = Random(7);
+    let mut random = Rng::with_seed(7);
     // The second and third text have lines that are longer than one block, and than three.
     for longest in [100, 150_000, 400_000] {
-        let mut text = String::new();
-        while text.len() < 700_000 {
-            let length = random.below(longest);
-            text += &random.text(length);
-            text += ["\n", "\n\n", "\r\n"][random.below(3)];
+        let mut lines = String::new();
+        while lines.len() < 700_000 {
+            let length = random.usize(..longest);
+            lines += &text(&mut random, length);
+            lines += ["\n", "\n\n", "\r\n"][random.usize(..3)];
         }
-        text += "the last one";
-        let packed = [stream(&[text.as_bytes()]), stream(&[&text.as_bytes()[..120_000]])].concat();
+        lines += "the last one";
+        let packed = [stream(&[lines.as_bytes()]), stream(&[&lines.as_bytes()[..120_000]])].concat();
         write(&path, &packed);
         assert!(marks(&packed).len() >= 9, "{:?}", marks(&packed));
         check(&path, [20_000, 77_777, 150_000, 400_000].into_iter(), 4096);
@@ -157,13 +149,13 @@ fn full_blocks_in_splits() {
 fn a_line_that_ends_near_the_end_of_a_full_block() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("text.bz2");
-    let mut random = Random(3);
+    let mut random = Rng::with_seed(3);
     // The library fills a block of level 1 with this many bytes, where none are repeated.
     let filled = 100_000 - 19;
     for length in filled - 4..=filled + 4 {
-        let line = random.text(length - 1);
-        let text = format!("{line}\nsecond\nthird{}\n", random.text(3000));
-        let packed = stream(&[text.as_bytes()]);
+        let line = text(&mut random, length - 1);
+        let lines = format!("{line}\nsecond\nthird{}\n", text(&mut random, 3000));
+        let packed = stream(&[lines.as_bytes()]);
         write(&path, &packed);
         let border = marks(&packed)[1] / 8;
         let found = read_each(halves(&path, border));
@@ -202,11 +194,11 @@ fn the_bits_of_a_mark_within_a_block_are_passed_over() {
         |group: u32, bits: u32| (0..16).filter(move |bit| bits >> (15 - bit) & 1 == 1).map(move |bit| group + bit);
     let signs = sign(0x20, 0x3141).chain(sign(0x30, 0x5926)).chain(sign(0x40, 0x5359));
     let signs: String = signs.map(|sign| char::from_u32(sign).unwrap()).collect();
-    let mut random = Random(11);
+    let mut random = Rng::with_seed(11);
     let blocks: Vec<String> = (0..6)
         .map(|_| {
             let signs: Vec<char> = signs.chars().chain(['\n', '\n']).collect();
-            signs.iter().copied().chain((0..40).map(|_| signs[random.below(signs.len())])).collect()
+            signs.iter().copied().chain((0..40).map(|_| signs[random.usize(..signs.len())])).collect()
         })
         .collect();
     let packed = stream(&blocks.iter().map(|block| block.as_bytes()).collect::<Vec<_>>());
@@ -317,7 +309,7 @@ fn errors_in_the_text_say_where_offsets_count_from() {
 fn a_file_that_is_cut_off_while_it_is_read_is_refused() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("text.bz2");
-    let text = Random(5).text(600_000).replace('%', "\n");
+    let text = text(&mut Rng::with_seed(5), 600_000).replace('%', "\n");
     let packed = stream(&[text.as_bytes()]);
     write(&path, &packed);
     let length = packed.len() as u64;

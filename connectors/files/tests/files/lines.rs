@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 
+use fastrand::Rng;
 use flink_files::file_system::FileError;
 use flink_files::{InvalidUtf8, TextOptions};
 use tempfile::tempdir;
@@ -64,21 +65,12 @@ fn splits_of_every_size_give_the_lines_of_the_file() {
 fn random_texts_in_random_splits() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("text");
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Rng::with_seed(0x9e37_79b9_7f4a_7c15);
     for _ in 0..150 {
         let pieces = ["\n", "\n", "\r\n", "\r", "a", "bc", "ä", "€", "😀", "some words in a row", "\n\n"];
-        let text: String = (0..random.below(400)).map(|_| pieces[random.below(pieces.len())]).collect();
-        let sizes: Vec<u64> = (0..4).map(|_| 1 + random.below(text.len() + 3) as u64).collect();
-        check(&path, &text, sizes.into_iter(), &[16 + random.below(100), 8192]);
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % bound
+        let text: String = (0..random.usize(..400)).map(|_| pieces[random.usize(..pieces.len())]).collect();
+        let sizes: Vec<u64> = (0..4).map(|_| random.u64(1..text.len() as u64 + 4)).collect();
+        check(&path, &text, sizes.into_iter(), &[random.usize(16..116), 8192]);
     }
 }
 

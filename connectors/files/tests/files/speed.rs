@@ -3,6 +3,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use flink_api::sink::{Sink, SinkContext, SinkWriter};
 use flink_files::{FileSplit, LineStatus, TextFileSink, TextOptions};
 use flink_graph::{Configuration, JobId};
@@ -98,21 +99,15 @@ fn read_splits(splits: &Mutex<Vec<FileSplit>>) -> (u64, usize) {
 fn lines_unpacked_by_several() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("text.bz2");
-    let mut number = 7_u64;
-    let mut below = |bound: usize| {
-        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(number >> 40).unwrap() % bound
-    };
-    let word = |below: &mut dyn FnMut(usize) -> usize| -> String {
-        (0..3 + below(6)).map(|_| char::from(b"etaoinshrdlu"[below(12)])).collect()
-    };
-    let words: Vec<String> = (0..5000).map(|_| word(&mut below)).collect();
+    let mut random = Rng::with_seed(7);
+    let word = |_| (0..random.u8(3..9)).map(|_| random.char('a'..='l')).collect::<String>();
+    let words: Vec<String> = (0..5000).map(word).collect();
     let mut text = String::new();
     while text.len() < 100_000_000 {
         // Some words are more frequent than others.
-        let bound = 1 + below(5000);
-        text += &words[below(bound)];
-        text.push(if below(10) == 0 { '\n' } else { ' ' });
+        let rare = random.usize(..words.len());
+        text += &words[random.usize(..=rare)];
+        text.push(if random.u8(..10) == 0 { '\n' } else { ' ' });
     }
     let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
     encoder.write_all(text.as_bytes()).unwrap();
