@@ -82,9 +82,9 @@ enum Phase {
 /// Reads the lines of one split after another, with one buffer for all of them.
 ///
 /// A line belongs to the split in which its first byte lies, as in Hadoop and Flink: the reader of a split goes over its
-/// end to finish the last line, and the reader of the next split begins behind that. A split of a bzip2 file has the blocks
-/// that begin in it; a line that begins with the first byte of a block belongs to the split before. Lines end with `\n` or `\r\n`; the
-/// last one need not. A byte order mark at the beginning of a file is left out.
+/// end to finish the last line, and the reader of the next split begins behind that. A split of a bzip2 file has the
+/// blocks that begin in it; a line that begins with the first of its bytes belongs to the split before. Lines end with
+/// `\n` or `\r\n`; the last one need not. A byte order mark at the beginning of a file is left out.
 ///
 /// ```
 /// # use flink_files::{FileSplit, LineStatus, TextLineSplitReader, TextOptions};

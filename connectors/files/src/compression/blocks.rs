@@ -1,9 +1,9 @@
 //! Some blocks of a bzip2 file, read without those before them.
 //!
-//! A stream of bzip2 is a header, blocks that are packed each for itself and begin at any bit, and a footer; a file is a row
-//! of streams. A split owns the blocks whose marks begin in it, and finds the first of them by its mark. From there on each
-//! block tells where it ends, and what stands there, up to the end of the file. The split that begins the file begins with
-//! the header in place of a mark.
+//! A stream of bzip2 is a header, blocks that are packed each for itself and begin at any bit, and a footer; a file is a
+//! row of streams. A split owns the blocks whose marks begin in it, and finds the first of them by its mark. From there on
+//! each block tells where it ends, and what stands there, up to the end of the file. The split that begins the file begins
+//! with the header in place of a mark.
 //!
 //! The bits of a mark may also stand within a block. So what cannot be taken in as a block is passed over while the
 //! first one is looked for. No block is lost in this way: whoever reads the blocks before goes on into the first block that
