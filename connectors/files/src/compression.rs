@@ -2,7 +2,7 @@
 //!
 //! Unpacking takes what the format asks for: gzip 40 KiB, bzip2 up to 4 MiB, zstd the window that the file was packed
 //! with, usually 1 to 8 MiB; more than 128 MiB (`zstd --ultra --long=28` and above) is refused. bzip2 can be read from the
-//! middle ([`BlockUnpacking`]), the others only from the beginning ([`Unpacking`]).
+//! middle (`BlockUnpacking`), the others only from the beginning (`Unpacking`).
 
 /// One step of unpacking, whatever the format.
 mod codec;
