@@ -22,6 +22,7 @@ use super::launch::{self, Owner, Places, Staged};
 use super::orphaned_staging;
 use super::plan::{Plan, Size};
 use super::resource_manager::ResourceManager;
+use super::shutdown::ENDED_BY_CLIENT;
 use super::staging::{Staging, StagingRoot, client_credentials};
 use super::tokens;
 use crate::error::{ClientError, Result};
@@ -433,7 +434,7 @@ impl Deployment {
     async fn end(&self, id: ApplicationId) -> Result<()> {
         match self.resource_manager.find(id).await? {
             Some(ApplicationReport { state, .. }) if !state.is_terminal() => {
-                self.resource_manager.kill(id, "ended by the client that submitted it").await
+                self.resource_manager.kill(id, ENDED_BY_CLIENT).await
             }
             _ => Ok(()),
         }
