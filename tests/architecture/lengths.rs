@@ -35,7 +35,6 @@ const LONGER: &[(&str, usize)] = &[
     ("taskmanager/src/task_manager/shell.rs", 560),
     ("taskmanager/src/task_manager/tests.rs", 610),
     ("tests/data-plane-simulation/pipelines.rs", 430),
-    ("yarn-client/src/yarn/deployment.rs", 510),
     ("yarn-client/src/yarn/logs/tfile.rs", 420),
 ];
 
