@@ -33,6 +33,47 @@ fn the_client_cancels_what_it_waits_for() {
     user.assert_tidy(&application.id);
 }
 
+/// `main` runs on the client, and its two jobs at the same time: it waits for one, the client for the other.
+#[test]
+fn each_of_several_jobs_has_an_application_that_ends_with_the_run() {
+    let cluster = Cluster::shared(Variant::Plain);
+    let user = User::new(&cluster, "several");
+    let input = user.put_text("text", COPIES);
+    for interrupted in [false, true] {
+        let name = user.name(&format!("several-{interrupted}"));
+        let outputs = ["first", "second"].map(|output| format!("{output}-{interrupted}"));
+        let gates = [user.gate(&outputs[0]), user.gate(&outputs[1])];
+        let words = ["run", "-t", "yarn-per-job", "-ynm", &name, TROUBLED, "both", &input];
+        let places = [&user.uri(&outputs[0]), &user.uri(&outputs[1]), gates[0].path(), gates[1].path()];
+        let running = user.spawn(&[&words[..], &places].concat());
+        let mut found = Vec::new();
+        eventually("both are submitted", || {
+            found = cluster.yarn().applications();
+            found.retain(|application| application["name"] == *name);
+            found.len() == 2
+        });
+        let applications: Vec<_> = found.iter().map(|found| found["id"].as_str().unwrap().to_owned()).collect();
+        let seen = applications.iter().map(|id| Application::new(&user, id));
+        seen.for_each(|application| eventually("it runs", || !application.workers().is_empty()));
+        eventually("one is waited for", || running.said().contains(") is RUNNING\n"));
+        if interrupted {
+            signal("INT", running.pid());
+            running.wait().expect(130, &["Canceling job first (", "was canceled"]);
+        } else {
+            gates[0].open();
+            eventually("the other is waited for", || running.said().matches(") is RUNNING\n").count() == 2);
+            gates[1].open();
+            running.wait().expect(0, &["Job first (", "Job second (", "finished in"]);
+            outputs.iter().for_each(|output| assert_eq!(user.lines(output), user.lines_of("text"), "{output}"));
+        }
+        for id in &applications {
+            let (status, diagnostics) = user.end_of(id);
+            assert_eq!(status == "SUCCEEDED", !interrupted, "{status}: {diagnostics}");
+            user.assert_tidy(id);
+        }
+    }
+}
+
 #[test]
 fn killed_workers_and_containers_are_replaced() {
     let cluster = Cluster::shared(Variant::Plain);

@@ -36,6 +36,14 @@ fn main() -> Result<(), BoxError> {
             env.execute("first")?;
             count(&env, input, second, gate);
         }
+        ["both", input, first, second, first_gate, second_gate] => {
+            copy(&env, input, first, first_gate);
+            let first = env.execute_async("first")?;
+            copy(&env, input, second, second_gate);
+            env.execute_async("second")?;
+            first.wait()?;
+            return Ok(());
+        }
         ["say", gate] => says(&env, gate),
         ["hoard"] => hoards(&env),
         ["lets-hoard"] => lets_hoard(&env),

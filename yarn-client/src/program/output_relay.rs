@@ -2,6 +2,8 @@ use std::io::{self, Write};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::output::Format;
+
 /// Bytes of a program's last words that are kept for error messages.
 const KEPT: usize = 8 << 10;
 
@@ -12,6 +14,13 @@ pub(crate) enum StandardOutput {
     Own,
     /// To our standard error, when ours is for a result of our own.
     Error,
+}
+
+impl StandardOutput {
+    /// Where it goes beside results of ours in this format.
+    pub(crate) fn beside(format: Format) -> Self {
+        if format == Format::Json { Self::Error } else { Self::Own }
+    }
 }
 
 /// Passes a stream on to its end; gives back the last words.

@@ -1,95 +1,122 @@
-use flink_graph::{Artifact, JobGraph, JobId, JobStatus};
+use flink_graph::{JobGraph, JobStatus};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 use flink_protocol::program::{DriverRequest, DriverResponse, EarlierAction};
 use flink_protocol::wire;
 
 use super::follow;
-use super::remote::{RemoteRun, identify, kept_job_id, named, no_job, refused};
-use super::signals::{Signals, interrupted};
-use crate::connection::{Connection, unexpected};
-use crate::error::{ClientError, Exit, Result};
+use super::signals::{Signals, WHILE_PROGRAM_RAN, interrupted};
+use super::telling::{refused, tell_end, without_job};
+use crate::connection::{Cluster, Connection, unexpected};
+use crate::error::{ClientError, Result};
 use crate::output::{self, Format};
-use crate::program::{self, DrivenProgram, Planner, Program, ProgramEvent};
-use crate::yarn::last_lines;
+use crate::program::{DrivenProgram, Program, ProgramEvent};
 
-/// Runs a program to its end, and its jobs on the cluster. `main` sees each job's result, a failure too, and may go on.
-pub(super) async fn drive(run: &RemoteRun, planner: &Planner, program: &Program, mut signals: Signals) -> Result<()> {
-    let mut driven = planner.drive()?;
-    let first = async { Ok(tokio::join!(driven.next(), program::describe(program), run.cluster.connect())) };
-    let (said, artifact, connection) = signals.unless_interrupted(first).await?;
-    let request = match said? {
-        ProgramEvent::Asks(request) => request,
-        ProgramEvent::Ended { crash: Some(crash), .. } => return Err(crash),
-        ProgramEvent::Ended { crash: None, .. } => {
-            no_job(program);
-            return Ok(());
-        }
-    };
-    let (artifact, mut connection) = (artifact?, connection?);
-    signals.unless_interrupted(program::upload(&mut connection, program, &artifact)).await?;
-    let session = Session { run, artifact, connection: Some(connection), signals, jobs: Vec::new(), failure: None };
-    session.serve(&mut driven, request).await
-}
+/// Where the jobs of a program run whose `main` runs here: all on one cluster, or each in an application of its own.
+pub(super) trait Place {
+    /// What is known of where a job runs.
+    type At;
 
-/// The jobs of one run of a program.
-struct Session<'a> {
-    run: &'a RemoteRun,
-    artifact: Artifact,
-    /// A connection that was just used; one that has lain idle may be dead.
-    connection: Option<Connection>,
-    signals: Signals,
-    jobs: Vec<Job>,
-    /// What went wrong last, with which job, and was told to the program: it may handle it.
-    failure: Option<(JobId, ClientError)>,
+    /// What is done to a job that runs when the program ends badly: the beginning of a question.
+    const END: &'static str;
+
+    /// What this is done to.
+    fn to_end(job: &Job<Self::At>) -> String;
+
+    /// The cluster of a job.
+    fn cluster<'a>(&'a self, at: &'a Self::At) -> &'a Cluster;
+
+    /// Whether an earlier run of the program has submitted this action.
+    async fn find(&mut self, action: u32, signals: &mut Signals) -> Result<bool>;
+
+    /// Gives a job its id and submits it. Where that was refused, the program is told the reason.
+    async fn submit(&mut self, graph: &mut JobGraph, signals: &mut Signals) -> Result<(Self::At, Option<String>)>;
+
+    /// A connection over which a job's end can be waited for.
+    async fn connect(&mut self, at: &Self::At) -> Result<Connection>;
+
+    /// Ends a job, or says that it may run on.
+    async fn end(&self, job: &Job<Self::At>);
+
+    /// A job has ended, and its end was told.
+    async fn settle(&self, job: &Job<Self::At>);
+
+    /// A job is not waited for any more: Ctrl-C has canceled it, or the way to it is lost. Says more of the reason, and ends
+    /// what is left of it.
+    async fn give_up(&self, job: &Job<Self::At>, error: ClientError) -> ClientError;
+
+    /// The failure of a job that the program has not handled, with what shows more of it.
+    async fn shown(&self, job: &Job<Self::At>, error: ClientError) -> ClientError;
 }
 
 /// A job, and what the program knows of it.
-struct Job {
-    graph: JobGraph,
+pub(super) struct Job<At> {
+    pub(super) graph: JobGraph,
+    pub(super) at: At,
     told: EarlierAction,
+    /// Whether it is to be ended when the program ends badly.
+    runs: bool,
 }
 
-impl Job {
-    fn runs(&self) -> bool {
-        matches!(self.told, EarlierAction::Submitted { .. })
+/// Answers what a program asks while its `main` runs here: to submit its jobs, and how they ended.
+pub(super) struct Driver<'a, P: Place> {
+    program: &'a Program,
+    format: Format,
+    place: P,
+    signals: Signals,
+    /// One for each action.
+    jobs: Vec<Job<P::At>>,
+    /// What went wrong last, with which job, and was told to the program: it may handle it.
+    failure: Option<(usize, ClientError)>,
+}
+
+impl<'a, P: Place> Driver<'a, P> {
+    pub(super) fn new(program: &'a Program, format: Format, place: P, signals: Signals) -> Self {
+        Self { program, format, place, signals, jobs: Vec::new(), failure: None }
     }
-}
 
-impl Session<'_> {
-    async fn serve(mut self, program: &mut DrivenProgram, first: DriverRequest) -> Result<()> {
-        let mut request = first;
+    /// Goes along with the program, from the first thing that it did to its end. `main` sees each job's result, a failure too,
+    /// and may go on. A run that ends badly leaves no job behind.
+    pub(super) async fn run(mut self, mut driven: DrivenProgram, first: ProgramEvent) -> Result<()> {
+        let ended = self.serve(&mut driven, first).await;
+        if ended.is_err() {
+            self.end_running().await;
+        }
+        ended
+    }
+
+    async fn serve(&mut self, driven: &mut DrivenProgram, first: ProgramEvent) -> Result<()> {
+        let mut event = first;
         loop {
-            let response = self.answer(request).await?;
-            program.answer(&response).await?;
-            let said = tokio::select! {
-                said = program.next() => said?,
-                () = self.signals.end_wanted(|| question(&self.jobs)) => return Err(self.interrupt().await),
-            };
-            match said {
-                ProgramEvent::Asks(next) => request = next,
+            match event {
+                ProgramEvent::Asks(request) => {
+                    let response = self.answer(request).await?;
+                    driven.answer(&response).await?;
+                }
+                ProgramEvent::Ended { crash, .. } if self.jobs.is_empty() => return without_job(self.program, crash),
                 ProgramEvent::Ended { crash: None, .. } => return self.finish().await,
                 ProgramEvent::Ended { crash: Some(crash), last_words } => {
-                    self.cancel_running().await;
-                    return Err(match self.failure.take() {
-                        Some((job, error)) => self.shown(job, error.told_in(&last_words)).await,
-                        None => crash,
-                    });
+                    return Err(self.blamed(crash, &last_words).await);
                 }
             }
+            event = tokio::select! {
+                event = driven.next() => event?,
+                () = self.signals.end_wanted(|| question::<P>(&self.jobs)) => {
+                    return Err(interrupted(WHILE_PROGRAM_RAN));
+                }
+            };
         }
     }
 
     async fn answer(&mut self, request: DriverRequest) -> Result<DriverResponse> {
         self.tell_what_was_handled();
-        if let DriverRequest::FindJob(action) = request {
-            return Ok(DriverResponse::Found(self.is_known(action).await?));
-        }
-        let (DriverRequest::RequestJobStatus(action)
-        | DriverRequest::RequestJobResult(action)
-        | DriverRequest::CancelJob(action)) = request
-        else {
-            let DriverRequest::SubmitJob(graph) = request else { return Err(unexpected("nothing")) };
-            return self.submit(*graph).await;
+        let action = match request {
+            DriverRequest::FindJob(action) => {
+                return Ok(DriverResponse::Found(self.place.find(action, &mut self.signals).await?));
+            }
+            DriverRequest::SubmitJob(graph) => return self.submit(*graph).await,
+            DriverRequest::RequestJobStatus(action)
+            | DriverRequest::RequestJobResult(action)
+            | DriverRequest::CancelJob(action) => action,
         };
         let index = usize::try_from(action).unwrap_or(usize::MAX);
         match self.jobs.get(index).map(|job| &job.told) {
@@ -107,20 +134,6 @@ impl Session<'_> {
         }
     }
 
-    /// Whether an earlier run of the program has submitted this action.
-    async fn is_known(&mut self, action: u32) -> Result<bool> {
-        let Some(job) = kept_job_id(action) else { return Ok(false) };
-        let mut connection = self.connect().await?;
-        match connection.request(ClientRequestBody::RequestJobResult { job, wait_ms: 0 }).await {
-            Ok(answer) => {
-                self.connection = Some(connection);
-                Ok(matches!(answer, ClientResponseBody::JobResult(_) | ClientResponseBody::JobRunning(_)))
-            }
-            Err(error) if error.exit() == Exit::Failed => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     async fn submit(&mut self, mut graph: JobGraph) -> Result<DriverResponse> {
         if graph.action as usize != self.jobs.len() {
             let reason = format!("this is action number {}, expected was {}", graph.action, self.jobs.len());
@@ -128,82 +141,64 @@ impl Session<'_> {
                 "{reason}: a program has one environment, of which it may have clones"
             )));
         }
-        identify(&mut graph, &self.artifact)?;
         graph.earlier_results = self.jobs.iter().map(|job| encode(&job.told)).collect::<Result<_>>()?;
-        let mut connection = self.connect_or_cancel().await?;
-        let (told, response) = match self.run.submit(&mut connection, &graph).await? {
-            Ok(()) => {
-                let (job, status) = (graph.job_id, JobStatus::Created);
-                (EarlierAction::Submitted { job, status }, DriverResponse::Submitted(job))
-            }
-            Err(reason) => {
-                self.failure = Some((graph.job_id, refused(&graph, reason.clone())));
+        let (at, refusal) = self.place.submit(&mut graph, &mut self.signals).await?;
+        let (job, runs) = (graph.job_id, refusal.is_none());
+        let (told, response) = match refusal {
+            None => (EarlierAction::Submitted { job, status: JobStatus::Created }, DriverResponse::Submitted(job)),
+            Some(reason) => {
+                self.failure = Some((self.jobs.len(), refused(&graph, reason.clone())));
                 (EarlierAction::Refused(reason.clone()), DriverResponse::Refused(reason))
             }
         };
-        self.connection = Some(connection);
-        self.jobs.push(Job { graph, told });
+        self.jobs.push(Job { graph, at, told, runs });
         Ok(response)
-    }
-
-    async fn connect(&mut self) -> Result<Connection> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => self.signals.unless_interrupted(self.run.cluster.connect()).await,
-        }
-    }
-
-    /// Ctrl-C while there is no connection ends the jobs that run, as at any other time.
-    async fn connect_or_cancel(&mut self) -> Result<Connection> {
-        let connected = self.connect().await;
-        self.or_cancel(connected).await
-    }
-
-    async fn or_cancel<T>(&mut self, done: Result<T>) -> Result<T> {
-        match done {
-            Err(error) if error.exit() == Exit::Interrupted && self.jobs.iter().any(Job::runs) => {
-                Err(self.interrupt().await)
-            }
-            done => done,
-        }
     }
 
     /// Waits for a job's end.
     async fn result(&mut self, index: usize) -> Result<JobResult> {
-        if let EarlierAction::Ended(result) = &self.jobs[index].told {
+        let job = &mut self.jobs[index];
+        if let EarlierAction::Ended(result) = &job.told {
             return Ok((**result).clone());
         }
-        let connection = self.connect_or_cancel().await?;
-        let job = &mut self.jobs[index];
-        let result = follow::follow(&self.run.cluster, connection, &job.graph, &mut self.signals).await?;
-        self.failure = self.run.conclude(&job.graph, &result)?.map(|error| (job.graph.job_id, error));
+        let connected = self.signals.unless_interrupted(WHILE_PROGRAM_RAN, self.place.connect(&job.at)).await?;
+        let followed = match connected {
+            Ok(connection) => {
+                follow::follow(self.place.cluster(&job.at), connection, &job.graph, &mut self.signals).await
+            }
+            Err(error) => Err(error),
+        };
+        job.runs = false;
+        let result = match followed {
+            Ok(result) => result,
+            Err(error) => return Err(self.place.give_up(job, error).await),
+        };
+        self.failure = tell_end(self.format, &job.graph.name, &result)?.map(|error| (index, error));
         job.told = EarlierAction::Ended(Box::new(result.clone()));
+        self.place.settle(job).await;
         Ok(result)
     }
 
     async fn status(&mut self, index: usize) -> Result<JobStatus> {
-        self.connection = None;
-        let job = match &self.jobs[index].told {
-            EarlierAction::Ended(result) => return Ok(result.status),
-            _ => self.jobs[index].graph.job_id,
-        };
-        let question = ClientRequestBody::RequestJobDetails(job);
-        let asking = async { self.run.cluster.connect().await?.request(question).await };
-        let answer = self.signals.unless_interrupted(asking).await;
-        let ClientResponseBody::JobDetails(details) = self.or_cancel(answer).await? else {
-            return Err(unexpected("RequestJobDetails"));
-        };
+        let job = &mut self.jobs[index];
+        if let EarlierAction::Ended(result) = &job.told {
+            return Ok(result.status);
+        }
+        let id = job.graph.job_id;
+        let question = ClientRequestBody::RequestJobDetails(id);
+        let asking = async { self.place.cluster(&job.at).connect().await?.request(question).await };
+        let answer = self.signals.unless_interrupted(WHILE_PROGRAM_RAN, asking).await?;
+        let ClientResponseBody::JobDetails(details) = answer? else { return Err(unexpected("RequestJobDetails")) };
         let status = details.summary.status;
-        self.jobs[index].told = EarlierAction::Submitted { job, status };
+        job.told = EarlierAction::Submitted { job: id, status };
         Ok(status)
     }
 
     async fn cancel(&mut self, index: usize) -> Result<DriverResponse> {
-        self.connection = None;
-        if self.jobs[index].runs() {
-            let job = self.jobs[index].graph.job_id;
-            let canceled = self.signals.unless_interrupted(follow::cancel(&self.run.cluster, job)).await;
-            self.or_cancel(canceled).await?;
+        let job = &self.jobs[index];
+        if job.runs {
+            let canceling = follow::cancel(self.place.cluster(&job.at), job.graph.job_id);
+            self.signals.unless_interrupted(WHILE_PROGRAM_RAN, canceling).await??;
         }
         Ok(DriverResponse::Canceling)
     }
@@ -211,7 +206,7 @@ impl Session<'_> {
     /// The program goes on after a failure: it was handled there, and is no failure of the run.
     fn tell_what_was_handled(&mut self) {
         if let Some((_, failure)) = self.failure.take()
-            && self.run.format == Format::Text
+            && self.format == Format::Text
         {
             output::notice(failure.to_string());
         }
@@ -219,48 +214,43 @@ impl Session<'_> {
 
     /// The program has ended well. Jobs that it did not wait for are waited for now; nobody but the caller can handle their
     /// failures.
-    async fn finish(mut self) -> Result<()> {
+    async fn finish(&mut self) -> Result<()> {
         self.tell_what_was_handled();
         let mut failure = None;
         for index in 0..self.jobs.len() {
-            if self.jobs[index].runs() {
-                self.connection = None;
+            if self.jobs[index].runs {
                 self.result(index).await?;
                 failure = failure.or(self.failure.take());
             }
         }
         match failure {
-            Some((job, error)) => Err(self.shown(job, error).await),
+            Some((index, error)) => Err(self.place.shown(&self.jobs[index], error).await),
             None => Ok(()),
         }
     }
 
-    /// A failure that the program has not handled, with what shows more of it.
-    async fn shown(&self, job: JobId, error: ClientError) -> ClientError {
-        last_lines::of_living(&self.run.cluster, job, error).await
-    }
-
-    async fn interrupt(&mut self) -> ClientError {
-        self.cancel_running().await;
-        interrupted("interrupted while the program ran")
+    /// The program has ended with an error: because of the failure that it was told last, or for a reason of its own.
+    async fn blamed(&mut self, crash: ClientError, last_words: &str) -> ClientError {
+        self.end_running().await;
+        match self.failure.take() {
+            Some((index, error)) => self.place.shown(&self.jobs[index], error.told_in(last_words)).await,
+            None => crash,
+        }
     }
 
     /// Ends the jobs that the program has left behind.
-    async fn cancel_running(&self) {
-        for job in self.jobs.iter().filter(|job| job.runs()) {
-            let name = named(&job.graph);
-            match follow::cancel(&self.run.cluster, job.graph.job_id).await {
-                Ok(()) => output::notice(format!("Canceled job {name}")),
-                Err(error) => output::notice(format!("job {name} may run on: {error}")),
-            }
+    async fn end_running(&mut self) {
+        for job in self.jobs.iter_mut().filter(|job| job.runs) {
+            job.runs = false;
+            self.place.end(job).await;
         }
     }
 }
 
 /// What Ctrl-C asks while the program does something else than to wait for a job: nothing where no job runs.
-fn question(jobs: &[Job]) -> Option<String> {
-    let names: Vec<_> = jobs.iter().filter(|job| job.runs()).map(|job| named(&job.graph)).collect();
-    (!names.is_empty()).then(|| format!("Cancel job {}?", names.join(" and job ")))
+fn question<P: Place>(jobs: &[Job<P::At>]) -> Option<String> {
+    let running: Vec<_> = jobs.iter().filter(|job| job.runs).map(P::to_end).collect();
+    (!running.is_empty()).then(|| format!("{} {}?", P::END, running.join(" and ")))
 }
 
 fn encode(told: &EarlierAction) -> Result<Vec<u8>> {

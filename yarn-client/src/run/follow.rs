@@ -5,8 +5,8 @@ use flink_console::{CANCEL_TIMEOUT, Progress, human};
 use flink_graph::{JobGraph, JobId, JobStatus, options};
 use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 
-use super::remote::named;
 use super::signals::{Signals, interrupted};
+use super::telling::named;
 use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::{Exit, Result};
 use crate::output;

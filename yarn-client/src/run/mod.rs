@@ -10,11 +10,14 @@ mod remote;
 /// Runs the program in applications of its own on YARN.
 mod yarn;
 
-/// Answers what the program asks while it runs: to submit its jobs, and how they ended.
+/// Answers what the program asks while its `main` runs here, wherever its jobs run.
 mod driver;
 
 /// Follows one job to its end.
 mod follow;
+
+/// What is told of a job.
+mod telling;
 
 /// Ctrl-C and SIGTERM.
 mod signals;

@@ -2,6 +2,12 @@ use flink_console::EndSignal;
 
 use crate::error::{ClientError, Exit, Result};
 
+/// What is told where Ctrl-C comes before anything runs.
+pub(super) const BEFORE_SUBMISSION: &str = "interrupted before the job was submitted";
+
+/// What is told where it comes later, and no job is waited for.
+pub(super) const WHILE_PROGRAM_RAN: &str = "interrupted while the program ran";
+
 /// Ctrl-C and SIGTERM, taken from the moment that this is made.
 pub(crate) struct Signals(flink_console::Signals);
 
@@ -21,11 +27,11 @@ impl Signals {
         self.0.end_wanted(question).await;
     }
 
-    /// Does the work unless a signal comes first.
-    pub(crate) async fn unless_interrupted<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Does the work unless a signal comes first, which is an error with this message.
+    pub(super) async fn unless_interrupted<T>(&mut self, message: &str, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
-            result = work => result,
-            () = self.next() => Err(interrupted("interrupted before the job was submitted")),
+            done = work => Ok(done),
+            () = self.next() => Err(interrupted(message)),
         }
     }
 }

@@ -7,8 +7,8 @@
 //!                        HDFS: artifacts by content, a folder for each application
 //! ```
 //!
-//! What decides is without I/O (`words`, `options`, `plan`, `launch`, `explain`, `diagnostics`, the readers of logs); what
-//! asks Hadoop is in `resource_manager`, `staging` and `artifacts`.
+//! What decides is without I/O (`flink_options`, `options`, `plan`, `launch`, `explain`, `diagnostics`, the readers of logs);
+//! what asks Hadoop is in `resource_manager`, `staging` and `artifacts`.
 
 /// Words of Apache Flink's commands, in ours.
 pub(crate) mod flink_options;

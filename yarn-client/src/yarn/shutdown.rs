@@ -14,6 +14,9 @@ use crate::output;
 /// Longest wait for jobs to be cancelled before YARN ends an application.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Why an application is ended whose client was interrupted, or cannot go on.
+pub(crate) const ENDED_BY_CLIENT: &str = "ended by the client that submitted it";
+
 /// Pause between two looks at jobs that are being cancelled.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 

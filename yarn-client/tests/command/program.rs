@@ -14,7 +14,8 @@ use flink_protocol::wire;
 use flink_transport::frame::{read_blocking, write_blocking};
 
 /// `actions N`: a driver of N jobs, which ends with 1 when one fails. `handles N`: goes on then. `async`: looks at a job
-/// while it runs. `leaves`: does not wait. `exit N`, `panic`: ends so. `print`: prints its configuration (local mode).
+/// while it runs. `both`: waits for one of two. `leaves`: does not wait. `exit N`, `panic`: ends so. `print`: prints its
+/// configuration (local mode).
 pub(crate) fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let request = std::fs::read(std::env::var(REQUEST_VARIABLE).unwrap()).unwrap();
@@ -24,6 +25,7 @@ pub(crate) fn main() -> ExitCode {
     match arguments[0].as_str() {
         "actions" | "handles" => return drive(&mut driver, number(), arguments[0] == "handles"),
         "async" => look_at_it(&mut driver),
+        "both" => wait_for_one_of_two(&mut driver),
         "leaves" => println!("{:?}", driver.submit(0).is_ok()),
         "exit" => return ExitCode::from(number()),
         "panic" => panic!("no input"),
@@ -62,6 +64,14 @@ fn look_at_it(driver: &mut Driver<'_>) {
     println!("{status} {}", driver.submit(1).unwrap() == job);
     assert_eq!(driver.ask(&DriverRequest::CancelJob(0)), DriverResponse::Canceling);
     println!("{} {}", driver.result(0).status, driver.result(1).status);
+}
+
+/// Another environment would begin to count again: that is refused.
+fn wait_for_one_of_two(driver: &mut Driver<'_>) {
+    driver.submit(0).unwrap();
+    driver.submit(1).unwrap();
+    println!("{}", driver.submit(0).unwrap_err());
+    driver.result(0);
 }
 
 /// The program's side of a run, as the crate `flink` has it.

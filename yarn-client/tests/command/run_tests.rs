@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("run_detached_ends_after_the_first_job", detached_ends_after_the_first_job),
     ("run_failures_have_their_exit_codes", failures_have_their_exit_codes),
     ("run_interrupt_cancels", interrupt_cancels),
+    ("run_that_ends_badly_leaves_no_job", run_that_ends_badly_leaves_no_job),
     ("run_cancel_from_elsewhere", cancel_from_elsewhere),
     ("run_survives_a_lost_connection", survives_a_lost_connection),
     ("run_interrupt_while_planning", interrupt_while_planning),
@@ -166,6 +167,34 @@ fn interrupt_cancels() {
         let canceled = state.lock().unwrap().jobs.values().all(|(_, status)| *status == JobStatus::Canceled);
         assert!(canceled);
     }
+}
+
+/// The job that is waited for, and the other one.
+fn run_that_ends_badly_leaves_no_job() {
+    let start = || {
+        let (address, state) = cluster::start();
+        let child = spawn_remote(&address, &["--name", "endless"], &["both"]);
+        eventually("both jobs run", || state.lock().unwrap().jobs.len() == 2);
+        state.lock().unwrap().hang_up = true;
+        eventually("the first one is waited for", || !state.lock().unwrap().hang_up);
+        (child, state)
+    };
+    let canceled = |state: &cluster::Shared, number: usize| {
+        let all = state.lock().unwrap().jobs.values().filter(|(_, status)| *status == JobStatus::Canceled).count();
+        assert_eq!(all, number);
+    };
+    let (child, state) = start();
+    signal(&child, Signal::INT);
+    let ended = end(child).expect(130, "Canceling job endless (").expect(130, "Canceled job endless (");
+    assert!(ended.stdout.contains("one environment"), "{}", ended.stdout);
+    assert_eq!(ended.stderr.matches("Canceled job").count(), 1, "{}", ended.stderr);
+    canceled(&state, 2);
+    // Where one is lost, the other is not left behind.
+    let (child, state) = start();
+    let first = graphs(&state)[0].job_id;
+    state.lock().unwrap().jobs.remove(&first);
+    end(child).expect(1, "Canceled job endless (").expect(1, "unknown job");
+    canceled(&state, 1);
 }
 
 fn cancel_from_elsewhere() {
