@@ -60,9 +60,12 @@ fn each_of_several_jobs_has_an_application_that_ends_with_the_run() {
             signal("INT", running.pid());
             running.wait().expect(130, &["Canceling job first (", "was canceled"]);
         } else {
-            gates[0].open();
-            eventually("the other is waited for", || running.said().matches(") is RUNNING\n").count() == 2);
+            // The program waits for the first one, and hears of the other's end when that has gone with its application.
             gates[1].open();
+            eventually("an application has ended", || {
+                applications.iter().any(|id| cluster.yarn().application(id)["state"] == "FINISHED")
+            });
+            gates[0].open();
             running.wait().expect(0, &["Job first (", "Job second (", "finished in"]);
             outputs.iter().for_each(|output| assert_eq!(user.lines(output), user.lines_of("text"), "{output}"));
         }

@@ -7,7 +7,7 @@ use super::follow;
 use super::signals::{Signals, WHILE_PROGRAM_RAN, interrupted};
 use super::telling::{refused, tell_end, without_job};
 use crate::connection::{Cluster, Connection, unexpected};
-use crate::error::{ClientError, Result};
+use crate::error::{ClientError, Exit, Result};
 use crate::output::{self, Format};
 use crate::program::{DrivenProgram, Program, ProgramEvent};
 
@@ -33,6 +33,9 @@ pub(super) trait Place {
 
     /// A connection over which a job's end can be waited for.
     async fn connect(&mut self, at: &Self::At) -> Result<Connection>;
+
+    /// How a job ended, where that was noted before the program asked.
+    fn noted_end(&self, at: &Self::At) -> Option<JobResult>;
 
     /// Ends a job, or says that it may run on.
     async fn end(&self, job: &Job<Self::At>);
@@ -157,10 +160,24 @@ impl<'a, P: Place> Driver<'a, P> {
 
     /// Waits for a job's end.
     async fn result(&mut self, index: usize) -> Result<JobResult> {
-        let job = &mut self.jobs[index];
-        if let EarlierAction::Ended(result) = &job.told {
+        if let EarlierAction::Ended(result) = &self.jobs[index].told {
             return Ok((**result).clone());
         }
+        let result = match self.place.noted_end(&self.jobs[index].at) {
+            Some(result) => result,
+            None => self.follow(index).await?,
+        };
+        let job = &mut self.jobs[index];
+        job.runs = false;
+        self.failure = tell_end(self.format, &job.graph.name, &result)?.map(|error| (index, error));
+        job.told = EarlierAction::Ended(Box::new(result.clone()));
+        self.place.settle(job).await;
+        Ok(result)
+    }
+
+    /// Shows a job until it has ended.
+    async fn follow(&mut self, index: usize) -> Result<JobResult> {
+        let job = &mut self.jobs[index];
         let connected = self.signals.unless_interrupted(WHILE_PROGRAM_RAN, self.place.connect(&job.at)).await?;
         let followed = match connected {
             Ok(connection) => {
@@ -169,19 +186,23 @@ impl<'a, P: Place> Driver<'a, P> {
             Err(error) => Err(error),
         };
         job.runs = false;
-        let result = match followed {
-            Ok(result) => result,
-            Err(error) => return Err(self.place.give_up(job, error).await),
-        };
-        self.failure = tell_end(self.format, &job.graph.name, &result)?.map(|error| (index, error));
-        job.told = EarlierAction::Ended(Box::new(result.clone()));
-        self.place.settle(job).await;
-        Ok(result)
+        match followed {
+            Err(error) if error.exit() == Exit::Interrupted => Err(self.place.give_up(job, error).await),
+            // The way to it may be lost because it has ended.
+            Err(error) => match self.place.noted_end(&job.at) {
+                Some(result) => Ok(result),
+                None => Err(self.place.give_up(job, error).await),
+            },
+            ended => ended,
+        }
     }
 
     async fn status(&mut self, index: usize) -> Result<JobStatus> {
         let job = &mut self.jobs[index];
         if let EarlierAction::Ended(result) = &job.told {
+            return Ok(result.status);
+        }
+        if let Some(result) = self.place.noted_end(&job.at) {
             return Ok(result.status);
         }
         let id = job.graph.job_id;
@@ -196,7 +217,7 @@ impl<'a, P: Place> Driver<'a, P> {
 
     async fn cancel(&mut self, index: usize) -> Result<DriverResponse> {
         let job = &self.jobs[index];
-        if job.runs {
+        if job.runs && self.place.noted_end(&job.at).is_none() {
             let canceling = follow::cancel(self.place.cluster(&job.at), job.graph.job_id);
             self.signals.unless_interrupted(WHILE_PROGRAM_RAN, canceling).await??;
         }

@@ -1,13 +1,13 @@
 use std::time::{Duration, Instant};
 
 use flink_graph::{Artifact, Configuration, JobGraph, JobId};
-use flink_protocol::client::{ClientRequestBody, ClientResponseBody};
+use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 use flink_protocol::deployment::JOB_IDS_VARIABLE;
 use sha2::{Digest, Sha256};
 
 use super::driver::{Driver, Job, Place};
 use super::follow;
-use super::signals::{BEFORE_SUBMISSION, Signals};
+use super::signals::{BEFORE_SUBMISSION, Signals, interrupted};
 use super::telling::{named, refused, tell_submitted, without_job};
 use crate::connection::{Cluster, Connection, unexpected};
 use crate::error::{ClientError, Exit, Result};
@@ -129,9 +129,19 @@ impl Place for OnCluster<'_> {
     async fn submit(&mut self, graph: &mut JobGraph, signals: &mut Signals) -> Result<((), Option<String>)> {
         identify(graph, &self.artifact)?;
         let mut connection = signals.unless_interrupted(BEFORE_SUBMISSION, self.connect(&())).await??;
-        let refusal = self.run.submit(&mut connection, graph).await?;
+        let submitting = self.run.submit(&mut connection, graph);
+        let Ok(refusal) = signals.unless_interrupted(BEFORE_SUBMISSION, submitting).await else {
+            let name = named(graph);
+            return Err(interrupted(&format!("interrupted while the job {name} was being submitted: it may run"))
+                .hint(format!("see it with flink-yarn list, end it with flink-yarn cancel {}", graph.job_id)));
+        };
         self.used = Some((connection, Instant::now()));
-        Ok(((), refusal))
+        Ok(((), refusal?))
+    }
+
+    /// Its cluster tells it at any time.
+    fn noted_end(&self, (): &()) -> Option<JobResult> {
+        None
     }
 
     async fn connect(&mut self, (): &()) -> Result<Connection> {

@@ -1,7 +1,9 @@
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use flink_console::human;
-use flink_graph::{Configuration, JobGraph};
+use flink_graph::{Configuration, JobGraph, JobId};
+use flink_protocol::client::{ClientRequestBody, ClientResponseBody, JobResult};
 
 use super::{YarnRun, staged};
 use crate::connection::{Cluster, Connection};
@@ -16,6 +18,12 @@ use crate::yarn::application::{Application, END_TIMEOUT, outcome};
 use crate::yarn::deployment::Work;
 use crate::yarn::shutdown::ENDED_BY_CLIENT;
 use crate::yarn::{diagnostics, last_lines, start};
+
+/// Longest wait for a job's end before it is asked for again.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Pause before a JobManager that does not answer is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs the program here to its end, and its jobs in applications.
 pub(super) async fn drive(run: &YarnRun, program: &Program, configuration: Configuration) -> Result<()> {
@@ -56,6 +64,8 @@ struct InApplications<'a> {
 struct Own {
     application: Application,
     cluster: Cluster,
+    /// How the job ended, noted when it did: the application goes then, whether the program has asked or not.
+    end: Arc<OnceLock<JobResult>>,
 }
 
 impl InApplications<'_> {
@@ -91,8 +101,20 @@ impl Place for InApplications<'_> {
     /// The ApplicationMaster submits the job; when that is refused, the application ends.
     async fn submit(&mut self, graph: &mut JobGraph, signals: &mut Signals) -> Result<(Own, Option<String>)> {
         let application = self.deploy(graph, signals).await?;
-        let cluster = application.clone().cluster(&self.configuration).await?;
-        Ok((Own { application, cluster }, None))
+        let cluster = match application.clone().cluster(&self.configuration).await {
+            Ok(cluster) => cluster,
+            Err(error) => {
+                tell_failed(application.kill(ENDED_BY_CLIENT).await);
+                return Err(error);
+            }
+        };
+        let end = Arc::new(OnceLock::new());
+        tokio::spawn(note_end(cluster.clone(), graph.job_id, Arc::clone(&end)));
+        Ok((Own { application, cluster, end }, None))
+    }
+
+    fn noted_end(&self, at: &Own) -> Option<JobResult> {
+        at.end.get().cloned()
     }
 
     async fn connect(&mut self, at: &Own) -> Result<Connection> {
@@ -127,6 +149,21 @@ impl Place for InApplications<'_> {
         match error.exit() {
             Exit::Failed => last_lines::of_ended(&job.at.application, Some(job.graph.job_id), error).await,
             _ => error,
+        }
+    }
+}
+
+/// Waits for the end of a job beside a program that may do something else meanwhile.
+async fn note_end(cluster: Cluster, job: JobId, end: Arc<OnceLock<JobResult>>) {
+    let wait_ms = u64::try_from(WAIT.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        let question = ClientRequestBody::RequestJobResult { job, wait_ms };
+        let asking = async { cluster.connect().await?.request_slow(question, WAIT).await };
+        match asking.await {
+            Ok(ClientResponseBody::JobResult(result)) => return drop(end.set(*result)),
+            Ok(_) => {}
+            Err(_) if cluster.has_ended().await => return,
+            Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
