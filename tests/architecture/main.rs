@@ -19,6 +19,9 @@ mod sources;
 /// How long source files are.
 mod lengths;
 
+/// What documents point at.
+mod documents;
+
 use workspace::Workspace;
 
 fn hold(rule: &str, violations: &[String]) {
@@ -63,4 +66,9 @@ fn files_are_finished() {
 #[test]
 fn files_are_short() {
     hold("lengths of source files", &lengths::violations(&Workspace::load()));
+}
+
+#[test]
+fn documents_name_what_is_there() {
+    hold("documents", &documents::dead_ends(&Workspace::load()));
 }

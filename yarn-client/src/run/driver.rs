@@ -111,7 +111,7 @@ impl<'a, P: Place> Driver<'a, P> {
     }
 
     async fn answer(&mut self, request: DriverRequest) -> Result<DriverResponse> {
-        self.tell_what_was_handled();
+        self.tell_failure();
         let action = match request {
             DriverRequest::FindJob(action) => {
                 return Ok(DriverResponse::Found(self.place.find(action, &mut self.signals).await?));
@@ -224,8 +224,8 @@ impl<'a, P: Place> Driver<'a, P> {
         Ok(DriverResponse::Canceling)
     }
 
-    /// The program goes on after a failure: it was handled there, and is no failure of the run.
-    fn tell_what_was_handled(&mut self) {
+    /// Tells a failure that is not how the run ends: the program goes on after it, and has handled it.
+    fn tell_failure(&mut self) {
         if let Some((_, failure)) = self.failure.take()
             && self.format == Format::Text
         {
@@ -236,12 +236,16 @@ impl<'a, P: Place> Driver<'a, P> {
     /// The program has ended well. Jobs that it did not wait for are waited for now; nobody but the caller can handle their
     /// failures.
     async fn finish(&mut self) -> Result<()> {
-        self.tell_what_was_handled();
+        self.tell_failure();
         let mut failure = None;
         for index in 0..self.jobs.len() {
             if self.jobs[index].runs {
                 self.result(index).await?;
-                failure = failure.or(self.failure.take());
+                match failure {
+                    // That of the run.
+                    None => failure = self.failure.take(),
+                    Some(_) => self.tell_failure(),
+                }
             }
         }
         match failure {
