@@ -131,8 +131,10 @@ fn tokens_in_a_file_do_without_a_ticket() {
         user.assert_tidy(&application_in(&ended.stderr));
         let ended = call_with(&user, &file, &["session", "-d"]).expect(0, &[]);
         let id = application_in(&format!("{}{}", ended.stdout, ended.stderr));
-        let log = call_with(&user, &file, &["logs", "--application-id", &id]).expect(0, &[]);
-        assert!(log.stdout.contains("leading"), "{}", log.stdout);
+        // It says so when its successors can find it, a moment after clients can.
+        eventually("its log tells that it leads", || {
+            call_with(&user, &file, &["logs", "--application-id", &id]).expect(0, &[]).stdout.contains("leading")
+        });
         call_with(&user, &file, &["kill", &id]).expect(0, &[]);
         user.assert_tidy(&id);
     }

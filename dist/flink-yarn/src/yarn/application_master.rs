@@ -83,6 +83,7 @@ async fn run() -> Result<(), StartError> {
     let began = Instant::now();
     let told_to_end = process::told_to_end()?;
     let (master, mut tokens) = Master::prepare(began)?;
+    tracing::info!(container = %master.environment.container, version = env!("CARGO_PKG_VERSION"), "starting");
     tokens.begin().await;
     let yarn = master.resource_manager()?;
     let (handle, rest) = master.start_job_manager().await?;
