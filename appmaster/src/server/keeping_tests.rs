@@ -44,14 +44,17 @@ fn program(name: &str, content: &[u8]) -> Artifact {
     Artifact { name: name.to_owned(), sha256, size: content.len() as u64 }
 }
 
-/// The names of the files in a folder and in those in it.
-fn walk(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let names = |entry: std::fs::DirEntry| match entry.path() {
-        path if path.is_dir() => walk(&path),
-        _ => vec![entry.file_name().into_string().unwrap()],
-    };
-    entries.flat_map(names).collect()
+/// How many files with an ending are kept in the store of a folder.
+fn kept(folder: &Path, ending: &str) -> usize {
+    fn count(folder: &Path, ending: &str) -> usize {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let counts = entries.map(|path| match path.is_dir() {
+            true => count(&path, ending),
+            false => usize::from(path.to_str().unwrap().ends_with(ending)),
+        });
+        counts.sum()
+    }
+    count(&folder.join("jobs"), ending)
 }
 
 #[tokio::test]
@@ -72,7 +75,7 @@ async fn the_next_job_manager_goes_on_with_the_jobs_and_answers_for_the_ended_on
     cancel(&mut client, ended.job_id).await;
     let before = result(&mut client, ended.job_id).await;
     assert!(matches!(&before, ClientResponseBody::JobResult(result) if result.status == JobStatus::Canceled));
-    assert_eq!(walk(&folder.path().join("jobs")).iter().filter(|file| file.ends_with(".program")).count(), 1);
+    assert_eq!(kept(folder.path(), ".program"), 1);
     first.shut_down().await;
 
     let second = start(folder.path(), Vec::new()).await;
@@ -108,8 +111,7 @@ async fn programs_that_are_here_need_not_be_put() {
     assert_eq!(submit(&mut client, &graph).await, ClientResponseBody::JobSubmitSuccess(graph.job_id));
     handle.shut_down().await;
     // The next JobManager is started with it as well.
-    let kept = |ending: &str| walk(&folder.path().join("jobs")).iter().filter(|file| file.ends_with(ending)).count();
-    assert_eq!((kept(".graph"), kept(".program")), (1, 0));
+    assert_eq!((kept(folder.path(), ".graph"), kept(folder.path(), ".program")), (1, 0));
 }
 
 #[tokio::test]
